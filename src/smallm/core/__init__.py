@@ -1,0 +1,1 @@
+"""The house: configuration, run directories, file formats, errors, console, hardware."""

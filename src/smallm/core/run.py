@@ -1,0 +1,217 @@
+"""The run directory and its stages: keys, lineage, skipping, one writer at a time.
+
+A stage is a row of a table: what it is called, which artefact it makes, from which artefacts,
+and from which part of the recipe. Its key is the hash of its version, the hashes of its
+inputs' outputs and the affecting part of its configuration; a finished stage whose key has
+not changed is skipped. The order of stages and the functions live in `pipeline.py`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import platform
+import resource
+import shutil
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from smallm.core.config import Recipe
+from smallm.core.console import duration, say
+from smallm.core.errors import UserError
+from smallm.core.files import HashCache, files_below, read_json, sha256_json, write_json
+
+# Redoing a training that took longer than this asks for --redo (DESIGN.md, the run directory).
+REDO_SECONDS = 600.0
+VERSIONS_OF = ("smallm", "torch", "transformers", "tokenizers", "numpy", "pyarrow", "sentencepiece")
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One row of the pipeline's table.
+
+    `config` gives the JSON data that belongs into the key; `fingerprint` what the stage reads
+    from outside the run (source files by hash, generator versions). `unhashed` names files of the
+    artefact that are not outputs (cards, metrics): never part of a key.
+    """
+
+    name: str
+    artefact: str
+    make: Callable[[Recipe, Run], Path]
+    config: Callable[[Recipe], Any]
+    inputs: tuple[str, ...] = ()
+    version: int = 1
+    fingerprint: Callable[[Recipe, HashCache], dict[str, str]] = lambda recipe, hashes: {}
+    unhashed: tuple[str, ...] = ("README.md",)
+    costly: bool = False
+
+
+@dataclass
+class Run:
+    """A run directory. `hashes` caches file hashes; `resolved` keeps automatic decisions."""
+
+    path: Path
+    verify: bool = False
+    hashes: HashCache = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.hashes = HashCache(self.path / ".hashes.json", verify=self.verify)
+
+    @property
+    def name(self) -> str:
+        return self.path.name
+
+    def resolved(self, name: str, decide: Callable[[], Any]) -> Any:
+        """The automatic decision `name`: taken once by `decide`, kept in resolved.json."""
+        path = self.path / "resolved.json"
+        decisions = read_json(path) if path.exists() else {}
+        if name not in decisions:
+            decisions[name] = decide()
+            write_json(path, decisions)
+        return decisions[name]
+
+    def stage_record(self, artefact: str) -> dict[str, Any] | None:
+        """The stage.json of an artefact, or None when it is not finished."""
+        try:
+            return read_json(self.path / artefact / "stage.json")
+        except (OSError, ValueError):
+            return None
+
+    @contextlib.contextmanager
+    def lock(self) -> Iterator[None]:
+        """Hold the run: a second process that wants to write it is told who has it."""
+        self.path.mkdir(parents=True, exist_ok=True)
+        with open(self.path / ".lock", "a+") as f:
+            try:
+                _lock_file(f)
+            except OSError:
+                f.seek(0)
+                raise UserError(
+                    f"{self.path}: another process is writing this run ({f.read().strip() or 'unknown'}). "
+                    "Wait for it, stop it, or choose another directory with --run NAME."
+                ) from None
+            f.truncate(0)
+            f.write(f"pid {os.getpid()} on {platform.node()}")
+            f.flush()
+            yield
+
+
+def _lock_file(f: Any) -> None:
+    """An advisory lock that the kernel releases when the process dies, however it dies."""
+    if sys.platform == "win32":
+        import msvcrt
+
+        msvcrt.locking(f.fileno(), msvcrt.LK_NBLCK, 1)
+    else:
+        import fcntl
+
+        fcntl.flock(f, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
+def stage_inputs(stage: Stage, recipe: Recipe, run: Run) -> dict[str, str]:
+    """What the stage reads, by hash: outputs of earlier artefacts, and its outside sources."""
+    inputs: dict[str, str] = {}
+    for artefact in stage.inputs:
+        record = run.stage_record(artefact)
+        if record is None:
+            raise UserError(
+                f"{run.path / artefact}: not there, but `{stage.name}` needs it. Run `smallm run` without --only."
+            )
+        inputs[artefact] = sha256_json({k: v["sha256"] for k, v in record["outputs"].items()})
+    return inputs | stage.fingerprint(recipe, run.hashes)
+
+
+def stage_key(stage: Stage, recipe: Recipe, inputs: dict[str, str]) -> str:
+    return sha256_json(
+        {"stage": stage.name, "version": stage.version, "inputs": inputs, "config": stage.config(recipe)}
+    )
+
+
+def is_done(stage: Stage, run: Run, key: str) -> bool:
+    """Finished under this key, with its outputs in place (rehashed when run.verify)."""
+    record = run.stage_record(stage.artefact)
+    if record is None or record["key"] != key:
+        return False
+    for name, output in record["outputs"].items():
+        path = run.path / stage.artefact / name
+        if not path.is_file() or path.stat().st_size != output["bytes"]:
+            say(f"{path} is missing or was changed; {stage.name} is redone.")
+            return False
+        if run.verify and run.hashes(path) != output["sha256"]:
+            say(f"{path} no longer has its recorded hash; {stage.name} is redone.")
+            return False
+    return True
+
+
+def run_stage(stage: Stage, recipe: Recipe, run: Run, *, redo: bool = False) -> tuple[Path, bool]:
+    """Make the stage's artefact unless it is done. Returns its path and whether it was made."""
+    final = run.path / stage.artefact
+    _recover(final)
+    inputs = stage_inputs(stage, recipe, run)
+    key = stage_key(stage, recipe, inputs)
+    if is_done(stage, run, key):
+        return final, False
+    record = run.stage_record(stage.artefact)
+    if record and stage.costly and record["seconds"] > REDO_SECONDS and not redo:
+        raise UserError(
+            f"{final}: its recipe or inputs changed, and making it took {duration(record['seconds'])}. "
+            "Say --redo to make it again (the old one is kept until the new one is whole), or --run NAME for a new run."
+        )
+    began = time.monotonic()
+    made = stage.make(recipe, run)
+    if made != final:
+        raise AssertionError(f"{stage.name} returned {made}, its table row says {final}")
+    write_json(final / "stage.json", _record(stage, recipe, run, key, inputs, time.monotonic() - began))
+    run.hashes.save()
+    return final, True
+
+
+def _recover(final: Path) -> None:
+    """A kill between the two renames of swap_in leaves only `<name>.old`: put it back."""
+    old = final.with_name(final.name + ".old")
+    if old.exists() and not final.exists():
+        os.replace(old, final)
+    elif old.exists():
+        shutil.rmtree(old)
+
+
+def _record(stage: Stage, recipe: Recipe, run: Run, key: str, inputs: dict[str, str], seconds: float) -> dict[str, Any]:
+    final = run.path / stage.artefact
+    outputs = {
+        str(p.relative_to(final)): {"sha256": run.hashes(p), "bytes": p.stat().st_size}
+        for p in files_below(final)
+        if str(p.relative_to(final)) not in stage.unhashed
+    }
+    return {
+        "stage": stage.name,
+        "stage_version": stage.version,
+        "key": key,
+        "inputs": inputs,
+        "config": json.loads(json.dumps(stage.config(recipe))),
+        "outputs": outputs,
+        "versions": versions(),
+        "seed": recipe.seed,
+        "seconds": round(seconds, 3),
+        "peak_bytes": peak_bytes(),
+    }
+
+
+def versions() -> dict[str, str]:
+    """Installed versions of what shapes results, python included."""
+    found = {"python": platform.python_version()}
+    for name in VERSIONS_OF:
+        with contextlib.suppress(metadata.PackageNotFoundError):
+            found[name] = metadata.version(name)
+    return found
+
+
+def peak_bytes() -> int:
+    """The process's peak resident memory so far, in bytes."""
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024

@@ -1,0 +1,1 @@
+"""Generators of text with known structure."""

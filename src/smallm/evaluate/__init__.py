@@ -1,0 +1,1 @@
+"""Figures with error bars: bits per byte first."""

@@ -1,0 +1,1 @@
+"""The decoder, its families, its counts, and generation."""

@@ -1,0 +1,1 @@
+"""Will it fit, how long, what does it cost, before anything runs."""

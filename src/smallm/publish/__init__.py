@@ -1,0 +1,1 @@
+"""Cards and reports as pure functions of the run directory."""

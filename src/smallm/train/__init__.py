@@ -1,0 +1,1 @@
+"""Packed batches, loss, optimisers, the loop, checkpoints."""
