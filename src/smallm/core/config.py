@@ -5,6 +5,8 @@ affects the result (and so the stage's key) stand here once. `core/recipe.py` bu
 pydantic schema from these tables; nothing here imports more than the standard library.
 """
 
+# ruff: noqa: RUF009  (`key` returns a dataclass field)
+
 from __future__ import annotations
 
 import dataclasses

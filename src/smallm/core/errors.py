@@ -22,7 +22,7 @@ class UserError(SmallmError):
     exit_code = 2
 
 
-class TrainingDiverged(SmallmError):
+class TrainingDiverged(SmallmError):  # noqa: N818 (what happened, not whose error)
     """The loss or the gradient became NaN or infinite; nothing poisoned was written."""
 
     exit_code = 1

@@ -66,10 +66,11 @@ class HashCache:
 
     def __init__(self, path: Path, *, verify: bool = False) -> None:
         self.path, self.verify, self.changed = path, verify, False
-        try:
-            self.entries: dict[str, Any] = read_json(path)
-        except (OSError, ValueError):
-            self.entries = {}
+        self.entries: dict[str, list[Any]] = {}
+        with contextlib.suppress(OSError, ValueError):
+            known = read_json(path)  # a damaged cache costs time, nothing else
+            if isinstance(known, dict):
+                self.entries = {k: v for k, v in known.items() if isinstance(v, list) and len(v) == 4}
 
     def __call__(self, path: Path) -> str:
         stat = path.stat()

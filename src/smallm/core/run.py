@@ -12,23 +12,24 @@ import contextlib
 import json
 import os
 import platform
-import resource
 import shutil
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
+from fnmatch import fnmatch
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 from smallm.core.config import Recipe
-from smallm.core.console import duration, say
+from smallm.core.console import duration, say, warn
 from smallm.core.errors import UserError
 from smallm.core.files import HashCache, files_below, read_json, sha256_json, write_json
 
 # Redoing a training that took longer than this asks for --redo (DESIGN.md, the run directory).
 REDO_SECONDS = 600.0
+RECORD_KEYS = {"stage", "key", "inputs", "config", "outputs", "seconds"}
 VERSIONS_OF = ("smallm", "torch", "transformers", "tokenizers", "numpy", "pyarrow", "sentencepiece")
 
 
@@ -37,8 +38,10 @@ class Stage:
     """One row of the pipeline's table.
 
     `config` gives the JSON data that belongs into the key; `fingerprint` what the stage reads
-    from outside the run (source files by hash, generator versions). `unhashed` names files of the
-    artefact that are not outputs (cards, metrics): never part of a key.
+    from outside the run (source files by hash, generator versions). `unhashed` names (or globs)
+    files that are not outputs, since others rewrite them (cards); `unkeyed` those that are recorded
+    but hold what a clock gave, so that no later stage's key depends on them. `extends(old, new)` says
+    that going from one configuration to the other continues the work instead of redoing it.
     """
 
     name: str
@@ -49,7 +52,9 @@ class Stage:
     version: int = 1
     fingerprint: Callable[[Recipe, HashCache], dict[str, str]] = lambda recipe, hashes: {}
     unhashed: tuple[str, ...] = ("README.md",)
+    unkeyed: tuple[str, ...] = ()
     costly: bool = False
+    extends: Callable[[Any, Any], bool] = lambda old, new: False
 
 
 @dataclass
@@ -70,7 +75,10 @@ class Run:
     def resolved(self, name: str, decide: Callable[[], Any]) -> Any:
         """The automatic decision `name`: taken once by `decide`, kept in resolved.json."""
         path = self.path / "resolved.json"
-        decisions = read_json(path) if path.exists() else {}
+        try:
+            decisions = read_json(path) if path.exists() else {}
+        except ValueError as error:
+            raise UserError(f"{path}: not JSON ({error}). Delete it: its decisions are then taken again.") from None
         if name not in decisions:
             decisions[name] = decide()
             write_json(path, decisions)
@@ -79,9 +87,10 @@ class Run:
     def stage_record(self, artefact: str) -> dict[str, Any] | None:
         """The stage.json of an artefact, or None when it is not finished."""
         try:
-            return read_json(self.path / artefact / "stage.json")
+            record = read_json(self.path / artefact / "stage.json")
         except (OSError, ValueError):
             return None
+        return record if isinstance(record, dict) and record.keys() >= RECORD_KEYS else None
 
     @contextlib.contextmanager
     def lock(self) -> Iterator[None]:
@@ -90,24 +99,55 @@ class Run:
         with open(self.path / ".lock", "a+") as f:
             try:
                 _lock_file(f)
-            except OSError:
+            except BlockingIOError:
                 f.seek(0)
                 raise UserError(
                     f"{self.path}: another process is writing this run ({f.read().strip() or 'unknown'}). "
                     "Wait for it, stop it, or choose another directory with --run NAME."
                 ) from None
-            f.truncate(0)
-            f.write(f"pid {os.getpid()} on {platform.node()}")
-            f.flush()
-            yield
+            except OSError as error:  # some network file systems know no locks
+                warn(f"{self.path}: this file system cannot lock ({error}); start only one smallm on this run.")
+            _held.add(f.fileno())
+            try:
+                f.truncate(0)
+                f.write(f"pid {os.getpid()} on {platform.node()}")
+                f.flush()
+                yield
+            finally:
+                f.truncate(0)
+                _held.discard(f.fileno())
+
+
+# File descriptors of locks held by this process. A forked worker shares the open file, and so would
+# keep the lock after its parent was killed: it closes its copy first.
+_held: set[int] = set()
+
+
+def _drop_in_child() -> None:
+    for descriptor in _held:
+        with contextlib.suppress(OSError):
+            os.close(descriptor)
+    _held.clear()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_drop_in_child)
 
 
 def _lock_file(f: Any) -> None:
-    """An advisory lock that the kernel releases when the process dies, however it dies."""
+    """An advisory lock that the kernel releases when the process dies, however it dies.
+
+    Raises BlockingIOError when another open file holds it.
+    """
     if sys.platform == "win32":
         import msvcrt
 
-        msvcrt.locking(f.fileno(), msvcrt.LK_NBLCK, 1)
+        # Windows locks bytes, and locked bytes cannot be read: lock one far behind the text.
+        f.seek(1 << 20)
+        try:
+            msvcrt.locking(f.fileno(), msvcrt.LK_NBLCK, 1)
+        except OSError as error:
+            raise BlockingIOError(*error.args) from None
     else:
         import fcntl
 
@@ -123,8 +163,14 @@ def stage_inputs(stage: Stage, recipe: Recipe, run: Run) -> dict[str, str]:
             raise UserError(
                 f"{run.path / artefact}: not there, but `{stage.name}` needs it. Run `smallm run` without --only."
             )
-        inputs[artefact] = sha256_json({k: v["sha256"] for k, v in record["outputs"].items()})
+        unkeyed = record.get("unkeyed", [])
+        keyed = {k: v["sha256"] for k, v in record["outputs"].items() if not _matches(k, unkeyed)}
+        inputs[artefact] = sha256_json(keyed)
     return inputs | stage.fingerprint(recipe, run.hashes)
+
+
+def _matches(name: str, patterns: Iterable[str]) -> bool:
+    return any(fnmatch(name, pattern) for pattern in patterns)
 
 
 def stage_key(stage: Stage, recipe: Recipe, inputs: dict[str, str]) -> str:
@@ -152,17 +198,12 @@ def is_done(stage: Stage, run: Run, key: str) -> bool:
 def run_stage(stage: Stage, recipe: Recipe, run: Run, *, redo: bool = False) -> tuple[Path, bool]:
     """Make the stage's artefact unless it is done. Returns its path and whether it was made."""
     final = run.path / stage.artefact
-    _recover(final)
+    recover(final)
     inputs = stage_inputs(stage, recipe, run)
     key = stage_key(stage, recipe, inputs)
     if is_done(stage, run, key):
         return final, False
-    record = run.stage_record(stage.artefact)
-    if record and stage.costly and record["seconds"] > REDO_SECONDS and not redo:
-        raise UserError(
-            f"{final}: its recipe or inputs changed, and making it took {duration(record['seconds'])}. "
-            "Say --redo to make it again (the old one is kept until the new one is whole), or --run NAME for a new run."
-        )
+    _ask_before_redoing(stage, recipe, run, inputs, redo)
     began = time.monotonic()
     made = stage.make(recipe, run)
     if made != final:
@@ -172,8 +213,21 @@ def run_stage(stage: Stage, recipe: Recipe, run: Run, *, redo: bool = False) -> 
     return final, True
 
 
-def _recover(final: Path) -> None:
-    """A kill between the two renames of swap_in leaves only `<name>.old`: put it back."""
+def _ask_before_redoing(stage: Stage, recipe: Recipe, run: Run, inputs: dict[str, str], redo: bool) -> None:
+    """Raises UserError when the artefact was costly, would be made from scratch, and --redo was not said."""
+    record = run.stage_record(stage.artefact)
+    if record is None or redo or not stage.costly or record["seconds"] <= REDO_SECONDS:
+        return
+    if record["inputs"] == inputs and stage.extends(record["config"], json.loads(json.dumps(stage.config(recipe)))):
+        return
+    raise UserError(
+        f"{run.path / stage.artefact}: its recipe or inputs changed, and making it took {duration(record['seconds'])}. "
+        "Say --redo to make it again (the old one is kept until the new one is whole), or --run NAME for a new run."
+    )
+
+
+def recover(final: Path) -> None:
+    """After a kill inside swap_in: only `<name>.old` is left (put it back) or both are (drop the old one)."""
     old = final.with_name(final.name + ".old")
     if old.exists() and not final.exists():
         os.replace(old, final)
@@ -184,9 +238,9 @@ def _recover(final: Path) -> None:
 def _record(stage: Stage, recipe: Recipe, run: Run, key: str, inputs: dict[str, str], seconds: float) -> dict[str, Any]:
     final = run.path / stage.artefact
     outputs = {
-        str(p.relative_to(final)): {"sha256": run.hashes(p), "bytes": p.stat().st_size}
+        p.relative_to(final).as_posix(): {"sha256": run.hashes(p), "bytes": p.stat().st_size}
         for p in files_below(final)
-        if str(p.relative_to(final)) not in stage.unhashed
+        if not _matches(p.relative_to(final).as_posix(), stage.unhashed)
     }
     return {
         "stage": stage.name,
@@ -195,6 +249,7 @@ def _record(stage: Stage, recipe: Recipe, run: Run, key: str, inputs: dict[str, 
         "inputs": inputs,
         "config": json.loads(json.dumps(stage.config(recipe))),
         "outputs": outputs,
+        "unkeyed": list(stage.unkeyed),
         "versions": versions(),
         "seed": recipe.seed,
         "seconds": round(seconds, 3),
@@ -212,6 +267,14 @@ def versions() -> dict[str, str]:
 
 
 def peak_bytes() -> int:
-    """The process's peak resident memory so far, in bytes."""
+    """The process's peak resident memory so far, in bytes; 0 where the system does not say."""
+    if sys.platform == "win32":
+        with contextlib.suppress(ImportError):
+            import psutil
+
+            return psutil.Process().memory_info().peak_wset
+        return 0
+    import resource
+
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak if sys.platform == "darwin" else peak * 1024

@@ -44,6 +44,10 @@ class TokenShard:
 
 def open_shard(path: Path) -> TokenShard:
     """Open `path` (.bin) and its .idx. Raises UserError when they are torn or do not agree."""
+    index_path = path.with_suffix(".idx")
+    for needed in (path, index_path):
+        if not needed.is_file():
+            raise UserError(f"{needed}: not there (a shard is a .bin and its .idx). Rerun `smallm run` to rebuild it.")
     size = path.stat().st_size
     with open(path, "rb") as f:
         head = f.read(HEADER_BYTES)
@@ -63,11 +67,13 @@ def open_shard(path: Path) -> TokenShard:
         if count
         else np.zeros(0, f"<u{itemsize}")
     )
-    index_path = path.with_suffix(".idx")
     index = np.fromfile(index_path, dtype=INDEX_DTYPE)
-    if index_path.stat().st_size % INDEX_DTYPE.itemsize or int(index["length"].sum()) != count:
+    ends = np.cumsum(index["length"], dtype=np.uint64)
+    fits = bool(np.array_equal(index["start"], ends - index["length"])) and (int(ends[-1]) if len(ends) else 0) == count
+    if index_path.stat().st_size % INDEX_DTYPE.itemsize or not fits:
         raise UserError(
-            f"{index_path}: does not belong to {path.name} (token counts differ). Rerun `smallm run` to rebuild it."
+            f"{index_path}: does not belong to {path.name}: its documents do not tile the tokens. "
+            "Rerun `smallm run` to rebuild it."
         )
     return TokenShard(path, ids, index, digest.hex())
 
