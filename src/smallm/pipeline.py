@@ -1,0 +1,248 @@
+"""The stages of a run in order, and `run_pipeline`, which makes those that are not done.
+
+A table: which function makes which artefact, from which artefacts, under which part of the recipe.
+The functions are named, not imported: a run whose stages are all done never loads torch.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+from collections.abc import Callable, Collection
+from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path, PurePath
+from typing import Any
+
+from smallm.core import yamltree
+from smallm.core.config import Recipe, affecting
+from smallm.core.console import duration, say
+from smallm.core.errors import UserError
+from smallm.core.files import HashCache, files_below, write_text
+from smallm.core.recipe import dump_recipe
+from smallm.core.run import Run, Stage, is_done, recover, run_stage, stage_inputs, stage_key
+
+
+def lazy(name: str) -> Callable[..., Any]:
+    """`module:function` as a function that imports its module when it is called."""
+    module, function = name.split(":")
+
+    def call(*args: Any, **options: Any) -> Any:
+        return getattr(import_module(module), function)(*args, **options)
+
+    return call
+
+
+# ---- what goes into each key ---------------------------------------------------------------------------------------
+
+
+def data_config(recipe: Recipe) -> dict[str, Any]:
+    """Of a path only its last part: what the files hold is in the fingerprint, where they lie does not matter."""
+    data = affecting(recipe.data)
+    for source in data["sources"]:
+        source["path"] = PurePath(source["path"]).name if source["path"] else None
+    return {"data": data, "seed": recipe.seed}
+
+
+def tokenizer_config(recipe: Recipe) -> dict[str, Any]:
+    tokenizer = affecting(recipe.tokenizer)
+    return {"tokenizer": tokenizer | {"path": bool(recipe.tokenizer.path)}, "seed": recipe.seed}
+
+
+def tokenizer_fingerprint(recipe: Recipe, hashes: HashCache) -> dict[str, str]:
+    """The files of `tokenizer.path`, when it is set."""
+    return _directory(recipe.tokenizer.path, "tokenizer.path", hashes) if recipe.tokenizer.path else {}
+
+
+def train_config(recipe: Recipe) -> dict[str, Any]:
+    return {"model": affecting(recipe.model), "train": affecting(recipe.train), "seed": recipe.seed}
+
+
+def train_fingerprint(recipe: Recipe, hashes: HashCache) -> dict[str, str]:
+    """The weights of `train.init_from`; a name of the Hub counts by its name."""
+    name = recipe.train.init_from
+    if not name or not Path(name).is_dir():
+        return {}
+    path = Path(name) / "base" if (Path(name) / "base").is_dir() else Path(name)
+    return _directory(str(path), "train.init_from", hashes, ("config.json", "smallm_model.json", "*.safetensors"))
+
+
+def continues(old: Any, new: Any) -> bool:
+    """Whether a training under `new` goes on from one under `old`: only the budget of tokens grew."""
+    return (
+        new["train"]["tokens"] > old["train"]["tokens"]
+        and {
+            **old,
+            "train": {**old["train"], "tokens": new["train"]["tokens"]},
+        }
+        == new
+    )
+
+
+def eval_config(recipe: Recipe) -> dict[str, Any]:
+    return {"eval": affecting(recipe.eval), "seed": recipe.seed, "prompts": recipe.prompts}
+
+
+def report_config(recipe: Recipe) -> dict[str, Any]:
+    return dataclasses.asdict(recipe)
+
+
+def _directory(path: str, key: str, hashes: HashCache, patterns: tuple[str, ...] = ("*",)) -> dict[str, str]:
+    folder = Path(path)
+    if not folder.is_dir():
+        raise UserError(f"{path}: no such directory ({key}).")
+    chosen = {p for pattern in patterns for p in folder.rglob(pattern)}
+    return {f"{key}/{p.relative_to(folder).as_posix()}": hashes(p) for p in files_below(folder) if p in chosen}
+
+
+# What a clock gave is recorded but is in no key: the same work on a slower day is the same work.
+_CLOCKED = ("metrics.jsonl", "timing.jsonl", "samples.jsonl", "smallm.json", "report.json")
+
+STAGES: tuple[Stage, ...] = (
+    Stage(
+        "data",
+        "data",
+        lazy("smallm.data.build:build_data"),
+        data_config,
+        fingerprint=lazy("smallm.data.sources:fingerprint"),
+    ),
+    Stage(
+        "tokenizer",
+        "tokenizer",
+        lazy("smallm.tokenizer.train:make_tokenizer"),
+        tokenizer_config,
+        inputs=("data",),
+        fingerprint=tokenizer_fingerprint,
+        unkeyed=_CLOCKED,
+    ),
+    Stage(
+        "tokens",
+        "tokens/base",
+        lazy("smallm.tokenizer.encode:encode_data"),
+        lambda recipe: {},
+        inputs=("data", "tokenizer"),
+    ),
+    Stage(
+        "train",
+        "base",
+        lazy("smallm.train.stage:pretrain"),
+        train_config,
+        inputs=("tokens/base", "tokenizer"),
+        fingerprint=train_fingerprint,
+        unkeyed=_CLOCKED,
+        costly=True,
+        extends=continues,
+    ),
+    Stage(
+        "eval",
+        "eval",
+        lazy("smallm.evaluate.stage:evaluate_base"),
+        eval_config,
+        inputs=("base", "data", "tokenizer"),
+    ),
+    Stage(
+        "report",
+        "report",
+        lazy("smallm.publish.report:make_report"),
+        report_config,
+        inputs=("data", "tokenizer", "tokens/base", "base", "eval"),
+    ),
+)
+# After these, the cards of what is there are written: a run that is stopped has them too.
+CARDS_AFTER = ("data", "train")
+write_cards = lazy("smallm.publish.cards:write_cards")
+# Asked before the stage is made; refuses what cannot work on this machine.
+BEFORE = {"train": lazy("smallm.plan.memory:refuse_if_too_large")}
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """One stage of a finished `run_pipeline`: made now (in so many seconds) or done before."""
+
+    stage: str
+    artefact: Path
+    made: bool
+    seconds: float
+
+
+def run_pipeline(
+    recipe: Recipe,
+    run: Run,
+    only: Collection[str] = (),
+    redo: bool = False,
+    stages: tuple[Stage, ...] = STAGES,
+) -> list[Outcome]:
+    """Make the stages that are not done (of `only`, if given), in order, holding the run's lock.
+
+    Raises UserError when the directory holds another recipe's run, when a stage is unknown, and
+    whatever a stage raises; what was finished before stays finished.
+    """
+    names = [stage.name for stage in stages]
+    for name in only:
+        if name not in names:
+            near = difflib.get_close_matches(name, names, 1)
+            hint = f" Did you mean `{near[0]}`?" if near else ""
+            raise UserError(f"--only {name}: no such stage; there are {', '.join(names)}.{hint}")
+    if not recipe.data.sources and (not only or "data" in only):
+        raise UserError(
+            f"{recipe.name}: data.sources is empty, so there is no text. "
+            "Name a file, a folder or a source: --set data.sources=[FILE]"
+        )
+    check_directory(recipe, run.path)
+    with run.lock():
+        text, path = dump_recipe(recipe), run.path / "recipe.yaml"
+        if not path.exists() or path.read_text("utf-8") != text:
+            write_text(path, text)
+        for stage in stages:
+            recover(run.path / stage.artefact)
+        outcomes = [_one(stage, recipe, run, only, redo, stages) for stage in stages]
+        run.hashes.save()
+    return [outcome for outcome in outcomes if outcome]
+
+
+def _one(
+    stage: Stage, recipe: Recipe, run: Run, only: Collection[str], redo: bool, stages: tuple[Stage, ...]
+) -> Outcome | None:
+    """One stage of the list: made, found done, or (not in `only`) left as it is."""
+    title = f"[{stages.index(stage) + 1}/{len(stages)}] {stage.name}"
+    if only and stage.name not in only:
+        if any(s.name in only for s in stages[stages.index(stage) :]) and not _current(stage, recipe, run):
+            say(f"{title}: does not match the recipe, and --only leaves it as it is")
+        return None
+
+    def announced(recipe: Recipe, run: Run) -> Path:
+        say(f"{title} …")
+        BEFORE.get(stage.name, lambda recipe, run: None)(recipe, run)
+        return stage.make(recipe, run)
+
+    path, made = run_stage(dataclasses.replace(stage, make=announced), recipe, run, redo=redo)
+    if made and stage.name in CARDS_AFTER:
+        write_cards(recipe, run)
+    record = run.stage_record(stage.artefact)
+    seconds = record["seconds"] if record else 0.0
+    say(f"{title}: {'made' if made else 'done before'} in {duration(seconds)}{'' if made else ', skipped'}")
+    return Outcome(stage.name, path, made, seconds)
+
+
+def _current(stage: Stage, recipe: Recipe, run: Run) -> bool:
+    """Whether the stage is done under this recipe, as far as can be told without its sources."""
+    if run.stage_record(stage.artefact) is None:
+        return False
+    try:
+        return is_done(stage, run, stage_key(stage, recipe, stage_inputs(stage, recipe, run)))
+    except UserError:
+        return False
+
+
+def check_directory(recipe: Recipe, path: Path) -> None:
+    """Raises UserError when `path` is another recipe's run, or something that is no run at all."""
+    recipe_file = path / "recipe.yaml"
+    if recipe_file.is_file():
+        name = yamltree.parse(recipe_file.read_text("utf-8"), str(recipe_file)).value.get("name")
+        if name != recipe.name:
+            raise UserError(
+                f"{path}: holds the run of another recipe (`{name}`, this one is `{recipe.name}`). "
+                "Choose another directory with --run NAME, or delete this one."
+            )
+    elif path.exists() and (not path.is_dir() or any(p.name != ".lock" for p in path.iterdir())):
+        raise UserError(f"{path}: is there already and is not a run (no recipe.yaml). Choose another with --run NAME.")
