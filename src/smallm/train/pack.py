@@ -1,0 +1,348 @@
+"""Documents to packed rows: the one kind of batch that every training eats.
+
+Rows of T tokens hold whole documents, best-fit; a document longer than T is cut into pieces.
+A piece is a segment: positions from 0, attention stays inside it (model/attention.py reads
+`segments_BT`). The target of every token is the token that follows in its document, of a
+document's last token its own first one (BOS, which separates documents). What a row has left
+is a segment of its own with targets -100: at most 1 % of an epoch, counted.
+
+The order is a function of (seed, epoch) alone, not of the budget: epoch -> shifted cuts and a
+shuffle of all pieces -> windows of about 1,024 rows, packed and shuffled one at a time -> rows.
+A position in it is three numbers (`Cursor`), so resuming costs one window. In memory are index
+arrays only; ids stay memory-mapped. Knows nothing of models or devices.
+Letters: B rows, T tokens of a row, N positions of a batch (B * T).
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right, insort
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from smallm.core.errors import UserError
+from smallm.core.tokenfile import TokenShard
+
+IGNORE = -100
+WINDOW_ROWS = 1024
+# A row may leave a tail instead of cutting a document as long as tails stay below this share of the
+# window: with the last row of the window (at most 1/1024) the promise of 1 % holds with room to spare.
+TAIL_SHARE = 0.004
+# One segment a row (no attention mask needed) where that wastes less than this share of all tokens.
+STREAM_WASTE = 0.008
+
+Piece = tuple[int, int, int]  # document number, first token within the document, tokens
+
+
+@dataclass
+class Batch:
+    """B packed rows. `n_trained` counts targets that are not -100 (known here, so no device is asked).
+
+    `single`: every row is one segment (and perhaps a tail after it), so plain causal attention is
+    exact and neither positions nor borders are needed. `trained_N` lists the flat positions to
+    compute a loss for, padded to a multiple of 64 with positions whose target is -100; None = all.
+    `borders` is what the attention backend made of `segments_BT`, once for all layers.
+    """
+
+    input_ids_BT: Tensor
+    targets_BT: Tensor
+    positions_BT: Tensor
+    segments_BT: Tensor
+    n_trained: int
+    document_ids: list[str]
+    single: bool = False
+    trained_N: Tensor | None = None
+    borders: Any = None
+
+    def rows(self, first: int, last: int) -> Batch:
+        """Rows first..last-1 as a batch; keeps the document ids of the whole."""
+        targets_BT = self.targets_BT[first:last]
+        return replace(
+            self,
+            input_ids_BT=self.input_ids_BT[first:last],
+            targets_BT=targets_BT,
+            positions_BT=self.positions_BT[first:last],
+            segments_BT=self.segments_BT[first:last],
+            n_trained=int((targets_BT != IGNORE).sum()),
+            trained_N=None,
+        )
+
+    def split(self, micro: int) -> list[Batch]:
+        """Micro-batches of at most `micro` rows, as even as can be (their sizes differ by one at most)."""
+        count = len(self.input_ids_BT)
+        parts = -(-count // micro)
+        edges = [count * i // parts for i in range(parts + 1)]
+        return [self.rows(a, b) for a, b in pairwise(edges)]
+
+
+def trained_positions(targets_BT: Tensor, *, below: float = 0.9, multiple: int = 64) -> Tensor | None:
+    """Flat positions with a target, padded with untrained ones; None when most positions are trained."""
+    flat_N = targets_BT.reshape(-1)
+    trained = torch.nonzero(flat_N != IGNORE).squeeze(1)
+    if len(trained) >= below * len(flat_N):
+        return None
+    padding = min(-len(trained) % multiple, len(flat_N) - len(trained))
+    return torch.cat([trained, torch.nonzero(flat_N == IGNORE).squeeze(1)[:padding]])
+
+
+@dataclass(frozen=True)
+class Cursor:
+    """The next row: epoch, window in it, row in that."""
+
+    epoch: int = 0
+    window: int = 0
+    row: int = 0
+
+
+@dataclass
+class Tally:
+    """What the packing did to the rows handed out, for the log and the report."""
+
+    rows: int = 0
+    tokens: int = 0
+    tail_tokens: int = 0
+    segments: int = 0
+    cut_documents: int = 0
+
+    @property
+    def tail_share(self) -> float:
+        return self.tail_tokens / max(1, self.tokens + self.tail_tokens)
+
+
+def pack_window(pieces: Sequence[Piece], context: int) -> tuple[list[list[Piece]], int]:
+    """Best-fit decreasing: rows of at most `context` tokens, and how many pieces were cut to fill one.
+
+    A row takes the longest piece that still fits until none does. What is left becomes a tail
+    while tails are under TAIL_SHARE; otherwise the longest waiting piece is cut to fill it
+    (documents of 0.6 T never pair up). Pieces come out exactly once; the last row may be short.
+    """
+    waiting = sorted((length, n, start) for n, (_, start, length) in enumerate(pieces))
+    rows: list[list[Piece]] = []
+    tails = filled = cuts = 0
+    while waiting:
+        row, space = [], context
+        while waiting and space:
+            at = bisect_right(waiting, (space + 1,)) - 1
+            if at < 0:
+                break
+            length, n, start = waiting.pop(at)
+            row.append((pieces[n][0], start, length))
+            space -= length
+        if space and waiting and tails + space > TAIL_SHARE * (filled + context):
+            length, n, start = waiting.pop()
+            row.append((pieces[n][0], start, space))
+            insort(waiting, (length - space, n, start + space))
+            space, cuts = 0, cuts + 1
+        tails, filled = tails + space, filled + context
+        rows.append(row)
+    return rows, cuts
+
+
+class Corpus:
+    """The documents of one split, by number, over memory-mapped shards."""
+
+    def __init__(self, shards: Sequence[TokenShard], vocab_size: int | None = None) -> None:
+        self.shards, self.vocab_size = list(shards), vocab_size
+        used = [s.index[s.index["length"] > 0] for s in self.shards]
+        self.start = np.concatenate([i["start"].astype(np.int64) for i in used] or [np.zeros(0, np.int64)])
+        self.length = np.concatenate([i["length"].astype(np.int64) for i in used] or [np.zeros(0, np.int64)])
+        self.bytes = np.concatenate([i["bytes"].astype(np.int64) for i in used] or [np.zeros(0, np.int64)])
+        self.ids = np.concatenate([i["id"] for i in used] or [np.zeros(0, "V16")])
+        self.shard = np.repeat(np.arange(len(used), dtype=np.int32), [len(i) for i in used])
+
+    @property
+    def documents(self) -> int:
+        return len(self.length)
+
+    @property
+    def tokens(self) -> int:
+        return int(self.length.sum())
+
+    def document_id(self, document: int) -> str:
+        return self.ids[document].tobytes().hex()
+
+    def read(self, piece: Piece) -> tuple[np.ndarray, np.ndarray]:
+        """Inputs and targets of a piece. Raises UserError on an id that the model has no row for."""
+        document, first, length = piece
+        ids, start = self.shards[self.shard[document]].ids, int(self.start[document])
+        begin, end = start + first, start + int(self.length[document])
+        inputs = np.asarray(ids[begin : begin + length], np.int64)
+        targets = np.asarray(ids[begin + 1 : min(begin + length + 1, end)], np.int64)
+        if len(targets) < length:  # the document ends here: its first token (BOS) follows it
+            targets = np.append(targets, np.int64(ids[start]))
+        if self.vocab_size is not None and length and int(inputs.max()) >= self.vocab_size:
+            raise UserError(
+                f"{self.shards[self.shard[document]].path}: token id {int(inputs.max())} in document "
+                f"{self.document_id(document)}, but the model's vocabulary is {self.vocab_size}. The tokens and the "
+                "model come from different tokenizers; set model.vocab_size to 0 (the tokenizer's) and run again."
+            )
+        return inputs, targets
+
+    def batch(self, rows: Sequence[Sequence[Piece]], context: int) -> Batch:
+        """Assemble rows. A tail's inputs are id 0, its segment number is one above the row's last."""
+        shape = (len(rows), context)
+        ids_BT, targets_BT = np.zeros(shape, np.int64), np.full(shape, IGNORE, np.int64)
+        positions_BT, segments_BT = np.zeros(shape, np.int64), np.zeros(shape, np.int64)
+        ramp = np.arange(context)
+        for b, row in enumerate(rows):
+            at = 0
+            for s, piece in enumerate(row):
+                end = at + piece[2]
+                ids_BT[b, at:end], targets_BT[b, at:end] = self.read(piece)
+                positions_BT[b, at:end], segments_BT[b, at:end] = ramp[: piece[2]], s
+                at = end
+            positions_BT[b, at:], segments_BT[b, at:] = ramp[: context - at], len(row)
+        documents = dict.fromkeys(piece[0] for row in rows for piece in row)
+        return Batch(
+            torch.from_numpy(ids_BT),
+            torch.from_numpy(targets_BT),
+            torch.from_numpy(positions_BT),
+            torch.from_numpy(segments_BT),
+            sum(piece[2] for row in rows for piece in row),
+            [self.document_id(d) for d in documents],
+            single=all(len(row) <= 1 for row in rows),
+        )
+
+
+def cut(lengths: np.ndarray, context: int, shift: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Pieces of at most `context` tokens: (document number, first token, tokens), in order.
+
+    A document longer than the context starts with a piece of `shift` tokens (1..context): so the cuts
+    of the next epoch fall elsewhere. Shorter ones stay whole.
+    """
+    first = np.where(lengths > context, shift, lengths)
+    count = 1 + -(-(lengths - first) // context)
+    document = np.repeat(np.arange(len(lengths)), count)
+    k = np.arange(len(document)) - np.repeat(np.cumsum(count) - count, count)
+    start = np.where(k == 0, 0, first[document] + (k - 1) * context)
+    length = np.where(k == 0, first[document], np.minimum(context, lengths[document] - start))
+    return document, start, length
+
+
+@dataclass
+class Rows:
+    """The endless stream of packed rows of a corpus, from any cursor. `tally` counts what was handed out."""
+
+    corpus: Corpus
+    context: int
+    seed: int
+    cursor: Cursor = field(default_factory=Cursor)
+    tally: Tally = field(default_factory=Tally)
+
+    def __post_init__(self) -> None:
+        # Where documents are very long against T, one segment a row costs next to nothing and needs no mask.
+        self.stream = self.corpus.documents * self.context <= STREAM_WASTE * self.corpus.tokens
+        self._epoch, self._window = -1, (-1, -1)
+
+    def take(self, count: int) -> list[list[Piece]]:
+        """The next `count` rows; epochs follow one another without a break."""
+        rows: list[list[Piece]] = []
+        while len(rows) < count:
+            window = self._load(self.cursor)
+            some = window[self.cursor.row : self.cursor.row + count - len(rows)]
+            rows.extend(some)
+            self.cursor = self._after(self.cursor, len(some), len(window))
+        for row in rows:
+            used = sum(piece[2] for piece in row)
+            self.tally.rows, self.tally.segments = self.tally.rows + 1, self.tally.segments + len(row)
+            self.tally.tokens += used
+            self.tally.tail_tokens += self.context - used
+        return rows
+
+    def batch(self, count: int) -> Batch:
+        return self.corpus.batch(self.take(count), self.context)
+
+    def _after(self, cursor: Cursor, taken: int, size: int) -> Cursor:
+        if cursor.row + taken < size:
+            return Cursor(cursor.epoch, cursor.window, cursor.row + taken)
+        if cursor.window + 1 < self._windows:
+            return Cursor(cursor.epoch, cursor.window + 1, 0)
+        return Cursor(cursor.epoch + 1, 0, 0)
+
+    def _load(self, cursor: Cursor) -> list[list[Piece]]:
+        """The rows of the cursor's window, packed when it is first entered."""
+        if cursor.epoch != self._epoch:
+            self._cut_and_shuffle(cursor.epoch)
+        if (cursor.epoch, cursor.window) != self._window:
+            a, b = self._edges[cursor.window], self._edges[cursor.window + 1]
+            parts = [column[a:b].tolist() for column in self._pieces]
+            pieces = list(zip(*parts, strict=True))
+            if self.stream:
+                self._rows = [[piece] for piece in pieces]
+            else:
+                self._rows, cuts = pack_window(pieces, self.context)
+                self.tally.cut_documents += cuts
+                order = np.random.default_rng([self.seed, cursor.epoch, cursor.window]).permutation(len(self._rows))
+                self._rows = [self._rows[i] for i in order]
+            self._window = (cursor.epoch, cursor.window)
+        return self._rows
+
+    def _cut_and_shuffle(self, epoch: int) -> None:
+        generator = np.random.default_rng([self.seed, epoch])
+        shift = generator.integers(1, self.context + 1, size=self.corpus.documents)
+        pieces = cut(self.corpus.length, self.context, shift)
+        order = generator.permutation(len(pieces[0]))
+        self._pieces = [column[order] for column in pieces]
+        before = np.cumsum(self._pieces[2]) - self._pieces[2]
+        window = before // (WINDOW_ROWS * self.context)
+        self._windows = int(window[-1]) + 1
+        self._edges = np.searchsorted(window, np.arange(self._windows + 1))
+        self._epoch = epoch
+
+
+def open_rows(
+    shards: Sequence[TokenShard], context: int, seed: int, vocab_size: int | None = None, batch_rows: int = 1
+) -> Rows:
+    """The training rows of `shards`. Raises UserError when they hold less than one batch."""
+    corpus = Corpus(shards, vocab_size)
+    if corpus.tokens < batch_rows * context:
+        longest = int(corpus.length.max(initial=0))
+        raise UserError(
+            f"the training split has {corpus.tokens:,} tokens in {corpus.documents:,} documents (the longest has "
+            f"{longest:,}), less than one batch of {batch_rows} rows of {context} tokens. Lower train.batch_tokens or "
+            "model.context, or give more text in data.sources."
+        )
+    return Rows(corpus, context, seed)
+
+
+def validation_batches(corpus: Corpus, context: int, max_tokens: int, rows: int) -> tuple[list[list[list[Piece]]], int]:
+    """Fixed rows over at most `max_tokens` of held-out documents, `rows` a batch, and their UTF-8 bytes.
+
+    Cuts as evaluate/bits_per_byte.py does: windows of T inputs from each document's start, every token
+    but BOS a target once, the end of a document not scored. Documents come in a seeded order, whole; only
+    when the first alone is longer than `max_tokens` is it cut, and its bytes counted in proportion. The last
+    batch may have fewer rows.
+    """
+    order = np.random.default_rng(0).permutation(np.flatnonzero(corpus.length > 1))
+    fits = max(1, int(np.searchsorted(np.cumsum(corpus.length[order]), max_tokens, side="right")))
+    chosen = np.sort(order[:fits])
+    predicted = corpus.length[chosen] - 1
+    lengths = np.minimum(predicted, max_tokens)
+    n_bytes = round(float((corpus.bytes[chosen] * (lengths / np.maximum(1, predicted))).sum()))
+    document, start, length = cut(lengths, context, np.full(len(chosen), context))
+    pieces = list(zip(chosen[document].tolist(), start.tolist(), length.tolist(), strict=True))
+    packed: list[list[Piece]] = []
+    if len(chosen) * context <= STREAM_WASTE * lengths.sum():
+        packed = [[piece] for piece in pieces]
+    else:
+        for part in _windows(pieces, WINDOW_ROWS * context):
+            packed.extend(pack_window(part, context)[0])
+    return [packed[i : i + rows] for i in range(0, len(packed), rows)], n_bytes
+
+
+def _windows(pieces: list[Piece], tokens: int) -> Iterator[list[Piece]]:
+    window: list[Piece] = []
+    total = 0
+    for piece in pieces:
+        window.append(piece)
+        total += piece[2]
+        if total >= tokens:
+            yield window
+            window, total = [], 0
+    if window:
+        yield window
