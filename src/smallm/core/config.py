@@ -135,7 +135,10 @@ class TrainConfig:
     learning_rate: float = key(3e-3, "peak rate of AdamW's parameters", gt=0)
     muon_learning_rate: float = key(0.02, "peak rate of Muon's matrices", gt=0)
     embedding_learning_rate: float | None = key(
-        None, "AdamW's rate for embedding and head; default learning_rate", gt=0
+        None, "AdamW's peak rate for the embeddings (and a tied head); default learning_rate", gt=0
+    )
+    head_learning_rate: float | None = key(
+        None, "AdamW's peak rate for an untied head; default embedding_learning_rate", gt=0
     )
     weight_decay: float = key(0.1, "decoupled, on matrices only", ge=0)
     beta1: float = key(0.9, "AdamW", ge=0, lt=1)
