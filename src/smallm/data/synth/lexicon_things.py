@@ -1,0 +1,97 @@
+"""Words for objects, food, tools, work and skills, the most frequent first; data only, written for smallm."""
+
+# verb (base | past | ing form) : the objects that one does this with; "it" or the noun follows the verb
+OBJECTS = {
+    "fly|flew|flying": "kite, glider, balloon",
+    "bounce|bounced|bouncing": "ball",
+    "ride|rode|riding": "bicycle, scooter, sled, tricycle, skateboard, unicycle",
+    "push|pushed|pushing": "truck, cart, train, tractor, wheelbarrow, van",
+    "pull|pulled|pulling": "wagon, sledge, trolley",
+    "play|played|playing": """drum, flute, guitar, banjo, fiddle, harp, tambourine, ukulele, accordion, cello, lute,
+        organ""",
+    "blow|blew|blowing": "whistle, horn, trumpet, bugle",
+    "wear|wore|wearing": """hat, scarf, cap, crown, ring, necklace, cape, coat, mask, ribbon, badge, helmet, apron,
+        bracelet, sweater, jacket, vest, bonnet, cloak, glove, brooch, tiara""",
+    "read|read|reading": "book, map, comic, atlas, letter, diary",
+    "hug|hugged|hugging": "doll, pillow, blanket, puppet, quilt, cushion",
+    "spin|spun|spinning": "top, pinwheel, globe, yo-yo, wheel",
+    "roll|rolled|rolling": "hoop, marble, barrel",
+    "sail|sailed|sailing": "boat, ship, raft, canoe",
+    "ring|rang|ringing": "bell, gong, chime",
+    "admire|admired|admiring": """shell, stone, feather, crystal, mirror, coin, statue, vase, button, bead, pebble,
+        medal, clock, acorn, painting, teapot, locket, pearl, emblem, thimble""",
+    "play with|played with|playing with": """puzzle, robot, rattle, spinner, rocket, castle, telescope, magnet, rope,
+        compass""",
+    "carry|carried|carrying": """lantern, basket, umbrella, bag, box, flag, bucket, cup, jar, key, candle, purse,
+        torch, banner""",
+}
+
+QUALITIES = """red, blue, yellow, little, green, shiny, golden, new, big, purple, silver, orange, old, striped, tiny,
+pink, white, pretty, spotted, brown, lovely, black, beautiful, strange, colorful, gray, special, sparkling, fancy,
+odd, violet, scarlet, plain, turquoise, checkered, unusual, ivory, amber, crimson, dusty, elegant, handsome, curious,
+enormous, indigo, dotted, pale, polished, rosy, antique"""
+
+TREATS = """apple, plum, cookie, pear, bun, muffin, pancake, cherry, orange, peach, waffle, carrot, sandwich, biscuit,
+pretzel, fig, banana, dumpling, tart, apricot, turnip, radish, cracker, walnut, melon, donut, mango, lemon, potato,
+tomato, chestnut, olive, date, onion, avocado, almond, cabbage, pumpkin, cupcake, mushroom"""
+
+DISHES = """cake, pie, soup, stew, pudding, pizza, salad, loaf, omelet, casserole, trifle, roast, chowder, lasagna,
+curry, strudel, custard, broth, cheesecake, quiche, pastry, flan, honey cake, fruit salad"""
+
+INGREDIENTS = """flour, butter, milk, salt, cream, rice, pepper, oil, corn, garlic, parsley, mint, syrup, thyme,
+vinegar, nutmeg, basil, oatmeal, mustard, rosemary, jam, barley"""
+MISSING = """sugar, honey, cinnamon, cheese, vanilla, yeast, cocoa, yogurt, saffron, ginger, cornmeal, molasses,
+paprika, sesame"""
+
+DRINKS = """milk, tea, cocoa, lemonade, apple juice, water, cider, cherry juice, ginger tea, berry juice, mint tea,
+plum juice"""
+
+TASTES = """sweet, warm, fresh, tasty, crunchy, ripe, juicy, big, soft, salty, small, delicious, buttery, sour, spicy,
+hot, crisp, golden, sticky, toasted, creamy, sugary, plump"""
+
+JUNK = """sock, leaf, button, spoon, boot, glove, nut, bottle, stick, cup, nail, mitten, string, ticket, snail, bone,
+brush, pencil, comb, cork, rag, shoelace, hook, can, egg, pinecone, wrapper, envelope, clothespin, fork, rusty key,
+walnut shell"""
+
+JUNK_LOOKS = """old, wet, broken, dirty, torn, empty, rusty, dusty, muddy, lonely, crooked, gray, small, cracked, dry,
+bent, smelly, faded, ugly, forgotten, moldy, sandy, frayed, useless"""
+
+TOOLS = """rope, ladder, long stick, net, bucket, broom, basket, fishing rod, hook, shovel, plank, blanket, rake,
+pole, pulley, crate, chain, wooden spoon, clothesline, stepladder"""
+
+FIXERS = """glue, string, tape, thread, wire, wax, paste, a needle, a nail, a ribbon, a hammer, paint, clay, a patch,
+a bolt, a screw, yarn, cloth, leather, varnish"""
+
+# base | past
+CHORES = """sweep the floor|swept the floor, wash the windows|washed the windows, feed the hens|fed the hens,
+water the plants|watered the plants, stack the wood|stacked the wood, carry the bags|carried the bags,
+pick the berries|picked the berries, paint the fence|painted the fence, pull the weeds|pulled the weeds,
+dry the dishes|dried the dishes, fold the towels|folded the towels, rake the leaves|raked the leaves,
+brush the horse|brushed the horse, milk the cow|milked the cow, scrub the pots|scrubbed the pots,
+gather the eggs|gathered the eggs, peel the potatoes|peeled the potatoes, dust the shelves|dusted the shelves,
+shake the rugs|shook the rugs, clean the stable|cleaned the stable, fill the buckets|filled the buckets,
+sort the buttons|sorted the buttons, mend the net|mended the net, grind the corn|ground the corn,
+shell the peas|shelled the peas, deliver the letters|delivered the letters, polish the boots|polished the boots,
+hang the laundry|hung the laundry, count the sacks|counted the sacks, tie the bundles|tied the bundles,
+sharpen the pencils|sharpened the pencils, empty the bins|emptied the bins, trim the hedge|trimmed the hedge,
+oil the hinges|oiled the hinges, churn the butter|churned the butter, shear the sheep|sheared the sheep"""
+
+SKILLS = """swim, whistle, skate, juggle, dance, climb a rope, paint, ride a horse, sing, play chess, knit,
+row a boat, fish, bake bread, tie a knot, draw a cat, do a cartwheel, read, count to one hundred, walk on stilts,
+jump rope, dive, ski, sew, spell long words, stand on one leg, catch a ball, do magic tricks, carve wood,
+throw a hoop, play the violin, surf, write neatly, fold paper cranes, yodel, hula, waltz, type, paddle, fence,
+do a handstand"""
+
+TIPS = """Take a deep breath, Go slowly, Keep your back straight, Look ahead and not down, Start with small steps,
+Do not hurry, Watch your step, Try it with your eyes closed, Count to three, Hold on tight, Lean forward a little,
+Practice every day, Relax your shoulders, Begin again from the start, Think of something nice, Stay calm,
+Listen to the rhythm, Trust yourself, Bend your knees, Laugh when you make a mistake"""
+
+SEEDS = """sunflower, pumpkin, bean, tomato, rose, melon, carrot, tulip, pea, strawberry, daisy, cucumber, lavender,
+corn, poppy, radish, pepper, lily, marigold, squash, onion, peony, dahlia, orchid, zinnia, raspberry, violet, iris"""
+
+BREAKABLES = """vase, cup, plate, bowl, lamp, jug, clock, mirror, teapot, globe, flowerpot, statue, saucer, pitcher,
+picture, glass, basin, candlestick, jar, music box, chair, tray, platter, snow globe, sugar bowl, lantern"""
+
+GAMES = """tag, hide and seek, catch, hopscotch, checkers, leapfrog, marbles, cards, dominoes, follow the leader,
+charades, soccer, badminton, tennis, croquet, ring toss, blind man's buff, musical chairs, Simon says, skittles"""
