@@ -34,7 +34,7 @@ class Progress:
 
     def update(self, done: int, note: str = "") -> None:
         now = time.monotonic()
-        if done < self.total and now - self.printed < (0.2 if self.terminal else self.seconds):
+        if (not self.total or done < self.total) and now - self.printed < (0.2 if self.terminal else self.seconds):
             return
         self.printed = now
         share = f"{min(100, 100 * done / self.total):3.0f} %" if self.total else f"{done} {self.unit}"

@@ -1,0 +1,97 @@
+"""A dataset of the Hugging Face Hub, streamed by `datasets`: no copy on this machine.
+
+The commit is resolved once and pinned, so that the manifest says exactly what was read. A local
+directory in a layout that `datasets` reads works in the same way (its files are the fingerprint).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from functools import lru_cache
+from pathlib import Path
+
+from smallm.core.config import SourceConfig
+from smallm.core.errors import UserError
+from smallm.data.paths import Kind, SourceFile
+from smallm.data.records import BadRecords, no_field, record_value
+
+COMMIT = re.compile(r"[0-9a-f]{40}")
+REMEDY = "Set `revision` to a commit (40 hex digits) that this machine has cached, or read local files with `path`."
+
+
+def is_local(source: SourceConfig) -> bool:
+    return source.hub is not None and Path(source.hub).expanduser().is_dir()
+
+
+def local_files(source: SourceConfig) -> list[SourceFile]:
+    """Every file of a local dataset directory, for hashing."""
+    root = Path(source.hub or "").expanduser()
+    kind: Kind = "text"
+    found = (p for p in sorted(root.rglob("*")) if p.is_file() and not p.name.startswith("."))
+    return [SourceFile(p, p.relative_to(root).as_posix(), kind) for p in found]
+
+
+@lru_cache(maxsize=64)
+def commit(dataset: str, revision: str | None) -> str:
+    """The commit that `revision` (a branch, a tag, or nothing: main) means now. UserError when the Hub says no."""
+    if revision and COMMIT.fullmatch(revision):
+        return revision
+    from huggingface_hub import HfApi
+    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, RepositoryNotFoundError
+
+    try:
+        sha = HfApi().dataset_info(dataset, revision=revision).sha
+    except HFValidationError as error:
+        raise UserError(f"{dataset}: not the name of a Hub dataset ({error}). Write `owner/name`.") from None
+    except RepositoryNotFoundError:
+        raise UserError(f"{dataset}: the Hub has no such dataset, or it is private (then: `hf auth login`).") from None
+    except (HfHubHTTPError, OSError) as error:
+        raise UserError(f"{dataset}: the Hub cannot be asked for its commit ({_short(error)}). {REMEDY}") from None
+    if not sha:
+        raise UserError(f"{dataset}: the Hub names no commit for revision {revision or 'main'}. {REMEDY}")
+    return sha
+
+
+def hub_texts(source: SourceConfig, bad: BadRecords) -> Iterator[str]:
+    """The texts of one split, in the dataset's order, as they arrive."""
+    import datasets
+
+    name = source.hub or ""
+    local = is_local(source)
+    revision = None if local else commit(name, source.revision)
+    try:
+        stream = datasets.load_dataset(
+            str(Path(name).expanduser()) if local else name,
+            source.subset,
+            split=source.split,
+            revision=revision,
+            streaming=True,
+        )
+        rows = iter(stream)
+        row = next(rows, None)
+    except Exception as error:  # datasets raises a dozen kinds, all of them "this cannot be had"
+        raise UserError(
+            f"{name}: cannot be streamed: {_short(error)}. Check subset, split, revision. {REMEDY}"
+        ) from None
+    file, number = SourceFile(Path(name), name, "jsonl"), 0
+    before = bad.count
+    while row is not None:
+        number += 1
+        if not isinstance(row, dict):
+            raise no_field(f"{name}, record {number}", source.text, {}, bad.where)
+        value = record_value(row, source.text, file, number, bad, number == 1)
+        if value is not None:
+            yield value
+        try:
+            row = next(rows, None)
+        except Exception as error:
+            raise UserError(
+                f"{name}: the stream broke after {number} records: {_short(error)}. Run it again."
+            ) from None
+    bad.judge(file, bad.count - before, number)
+
+
+def _short(error: BaseException) -> str:
+    lines = str(error).strip().splitlines()
+    return f"{type(error).__name__}: {lines[0][:200]}" if lines else type(error).__name__
