@@ -1,0 +1,255 @@
+"""The command line: verbs, their options and help, and what an error exits with.
+
+Each verb's work is in `commands/`, imported when the verb runs, so that help is instant.
+Exit 0 on success, 2 for the user's mistake (a message, no traceback), 1 for ours, 130 on Ctrl-C.
+"""
+
+from __future__ import annotations
+
+import errno
+import functools
+import os
+import sys
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from smallm import __version__
+from smallm.core.errors import SmallmError
+
+SETTINGS: dict[str, Any] = {
+    "no_args_is_help": True,
+    "rich_markup_mode": None,  # plain help: rich would take longer to import than the verb to answer
+    "pretty_exceptions_enable": False,
+    "context_settings": {"help_option_names": ["-h", "--help"], "max_content_width": 110},
+}
+app = typer.Typer(help="The workbench for small language models: from raw text to a published model.", **SETTINGS)
+recipes = typer.Typer(help="The packaged recipes, and checking one's own.", **SETTINGS)
+app.add_typer(recipes, name="recipe")
+
+RecipeArg = Annotated[str, typer.Argument(metavar="RECIPE", help="A YAML file, a run, or a packaged recipe's name.")]
+ModelArg = Annotated[str, typer.Argument(metavar="MODEL", help="A run (runs/quickstart) or a model directory.")]
+SetOption = Annotated[list[str], typer.Option("--set", metavar="KEY=VALUE", help="Override a key; repeatable.")]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON on stdout, for machines.")]
+
+
+def guarded(verb: Callable[..., None]) -> Callable[..., None]:
+    """Turn what a verb raises into a message and an exit code."""
+
+    @functools.wraps(verb)
+    def call(*args: Any, **options: Any) -> None:
+        try:
+            verb(*args, **options)
+        except SmallmError as error:
+            print(f"error: {error}", file=sys.stderr)
+            raise typer.Exit(error.exit_code) from None
+        except KeyboardInterrupt:
+            print("\nStopped.", file=sys.stderr)
+            raise typer.Exit(130) from None
+        except BrokenPipeError:  # the reader of our stdout left (| head)
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            raise typer.Exit(0) from None
+        except typer.Exit:
+            raise
+        except OSError as error:
+            if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EROFS):
+                raise _our_fault() from None
+            print(
+                f"error: {error.filename or 'a file'}: {error.strerror}. What was finished before is whole; "
+                "make room or choose another place, and run the same command again.",
+                file=sys.stderr,
+            )
+            raise typer.Exit(2) from None
+        except Exception:
+            raise _our_fault() from None
+
+    return call
+
+
+def _our_fault() -> typer.Exit:
+    traceback.print_exc()
+    print(
+        "\nerror: this is smallm's fault, not yours. Please report the lines above with the command "
+        "and `smallm doctor --json`.",
+        file=sys.stderr,
+    )
+    return typer.Exit(1)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        print(f"smallm {__version__}")
+        raise typer.Exit()
+
+
+@app.callback()
+def _root(
+    version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Print it.")] = False,
+) -> None:
+    pass
+
+
+@app.command()
+@guarded
+def run(
+    recipe: RecipeArg,
+    name: Annotated[str, typer.Option("--run", metavar="NAME", help="Directory below runs/, or a path.")] = "",
+    only: Annotated[list[str], typer.Option("--only", metavar="STAGE", help="Only this stage; repeatable.")] = [],  # noqa: B006
+    overrides: SetOption = [],  # noqa: B006
+    redo: Annotated[bool, typer.Option("--redo", help="Allow redoing a training that took over ten minutes.")] = False,
+    verify: Annotated[
+        bool, typer.Option("--verify", help="Hash every file again instead of trusting its date.")
+    ] = False,
+    json: JsonOption = False,
+) -> None:
+    """Make a run of a recipe; done stages are skipped, Ctrl-C and kill are safe."""
+    from smallm.commands.run import run_command
+
+    run_command(recipe, name=name, only=only, overrides=overrides, redo=redo, verify=verify, as_json=json)
+
+
+@app.command()
+@guarded
+def plan(
+    recipe: RecipeArg,
+    gpu: Annotated[list[str], typer.Option("--gpu", metavar="NAME", help="A card to plan for; repeatable.")] = [],  # noqa: B006
+    overrides: SetOption = [],  # noqa: B006
+    json: JsonOption = False,
+) -> None:
+    """Will it fit, how long does it take, what does it cost; nothing is run."""
+    from smallm.commands.plan import plan_command
+
+    plan_command(recipe, gpus=gpu, overrides=overrides, as_json=json)
+
+
+@app.command()
+@guarded
+def new(
+    directory: Annotated[Path, typer.Argument(metavar="DIR", help="A folder of text files.")],
+    to: Annotated[Path | None, typer.Option("--to", metavar="FILE", help="Default: NAME.yaml here.")] = None,
+) -> None:
+    """Read the files of a folder, say what is there, and write a commented recipe for them."""
+    from smallm.commands.new import new_command
+
+    new_command(directory, to)
+
+
+Tokens = Annotated[int, typer.Option("--max-new-tokens", min=1, help="Tokens to write at most.")]
+Temperature = Annotated[float, typer.Option(min=0.0, help="0 is greedy; 1 is the model's own distribution.")]
+TopK = Annotated[int, typer.Option("--top-k", min=0, help="Only the k likeliest tokens; 0 = all.")]
+TopP = Annotated[float, typer.Option("--top-p", min=0.0, max=1.0, help="Only the likeliest, this much together.")]
+MinP = Annotated[float, typer.Option("--min-p", min=0.0, max=1.0, help="Drop below this share of the likeliest.")]
+Penalty = Annotated[float, typer.Option("--repetition-penalty", min=0.01, help="Above 1 repeats less.")]
+Stop = Annotated[list[str], typer.Option("--stop", metavar="TEXT", help="Stop before this text; repeatable.")]
+Seed = Annotated[int, typer.Option(help="The same seed writes the same text.")]
+Greedy = Annotated[bool, typer.Option("--greedy", help="Always the likeliest token.")]
+
+
+@app.command()
+@guarded
+def generate(
+    model: ModelArg,
+    prompt: Annotated[str, typer.Argument(metavar="PROMPT", help="What to continue; - reads it from stdin.")],
+    max_new_tokens: Tokens = 200,
+    temperature: Temperature = 0.8,
+    top_k: TopK = 0,
+    top_p: TopP = 1.0,
+    min_p: MinP = 0.0,
+    repetition_penalty: Penalty = 1.0,
+    stop: Stop = [],  # noqa: B006
+    seed: Seed = 0,
+    greedy: Greedy = False,
+    json: JsonOption = False,
+) -> None:
+    """Continue a prompt, streaming to stdout."""
+    from smallm.commands.talk import generate_command
+
+    options = {
+        "max_new_tokens": max_new_tokens,
+        "temperature": temperature,
+        "top_k": top_k,
+        "top_p": top_p,
+        "min_p": min_p,
+        "repetition_penalty": repetition_penalty,
+        "stop": tuple(stop),
+        "seed": seed,
+        "greedy": greedy,
+    }
+    generate_command(model, prompt, options, as_json=json)
+
+
+@app.command()
+@guarded
+def chat(
+    model: ModelArg,
+    max_new_tokens: Tokens = 200,
+    temperature: Temperature = 0.8,
+    seed: Seed = 0,
+) -> None:
+    """Write with a model, line by line; /help lists what can be set."""
+    from smallm.commands.talk import chat_command
+
+    chat_command(model, {"max_new_tokens": max_new_tokens, "temperature": temperature, "seed": seed})
+
+
+@app.command()
+@guarded
+def doctor(json: JsonOption = False) -> None:
+    """What this machine has, what works on it, and what smallm will use."""
+    from smallm.commands.doctor import doctor_command
+
+    doctor_command(as_json=json)
+
+
+@recipes.command("list")
+@guarded
+def recipe_list(json: JsonOption = False) -> None:
+    """The packaged recipes, one line each."""
+    from smallm.commands.recipes import list_command
+
+    list_command(as_json=json)
+
+
+@recipes.command("check")
+@guarded
+def recipe_check(recipe: RecipeArg, overrides: SetOption = [], json: JsonOption = False) -> None:  # noqa: B006
+    """Read a recipe without running it; every mistake with its file and line."""
+    from smallm.commands.recipes import check_command
+
+    check_command(recipe, overrides, as_json=json)
+
+
+@recipes.command("schema")
+@guarded
+def recipe_schema() -> None:
+    """JSON Schema of a recipe on stdout: every key, its default and meaning; editors read it."""
+    from smallm.commands.recipes import schema_command
+
+    schema_command()
+
+
+@recipes.command("copy")
+@guarded
+def recipe_copy(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="A packaged recipe.")],
+    to: Annotated[Path | None, typer.Argument(metavar="FILE", help="Default: NAME.yaml here.")] = None,
+) -> None:
+    """Copy a packaged recipe, to change it."""
+    from smallm.commands.recipes import copy_command
+
+    copy_command(name, to)
+
+
+def main() -> None:
+    """The `smallm` program."""
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):  # a narrow terminal encoding shows ?, and never ends a run
+            stream.reconfigure(errors="replace")  # type: ignore[union-attr]
+    app()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""What the verbs of `cli.py` do; imported when they run."""

@@ -1,0 +1,205 @@
+"""`smallm generate` and `smallm chat`: text from a model, streamed to the terminal.
+
+A base model continues text. `chat` therefore is writing together: each line is put to the text so
+far and the model goes on from there. Reads a terminal or a pipe; text goes to stdout, the rest to
+stderr.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from smallm.core.config import Recipe
+from smallm.core.console import count, say
+from smallm.core.errors import UserError
+
+HELP = """Write a line: it is added to the text, and the model goes on. An empty line lets it write more.
+  /reset            start a new text
+  /set              show the settings; /set temperature 0.7 changes one
+  /text             show the text so far
+  /help, /quit"""
+SETTINGS = ("max_new_tokens", "temperature", "top_k", "top_p", "min_p", "repetition_penalty", "seed", "greedy")
+
+
+def generate_command(model: str, prompt: str, options: dict[str, Any], *, as_json: bool) -> None:
+    from smallm.model.generate import SamplingConfig, generate_text
+
+    text = sys.stdin.read() if prompt == "-" else prompt
+    sampling = SamplingConfig(**options)
+    loaded = _load(model)
+    written = []
+    if not as_json:
+        print(text, end="", flush=True)
+    for piece in generate_text(loaded, text, sampling):
+        written.append(piece)
+        if not as_json:
+            print(piece, end="", flush=True)
+    if as_json:
+        settings = dataclasses.asdict(sampling)
+        print(json.dumps({"model": str(loaded.path), "prompt": text, "text": "".join(written), "sampling": settings}))
+    else:
+        print()
+
+
+def _load(model: str) -> Any:
+    from smallm.model.load import load_model, resolve_model
+
+    path = resolve_model(model)
+    if str(path) != model:
+        say(f"model: {path}")
+    return load_model(path)
+
+
+def chat_command(model: str, options: dict[str, Any]) -> None:
+    from smallm.model.generate import SamplingConfig
+
+    loaded = _load(model)
+    say(introduction(loaded.path, _recipe_beside(loaded.path)))
+    Chat(loaded, SamplingConfig(**options)).run(_lines())
+
+
+def _lines() -> Iterable[str]:
+    """Lines of the user: edited at a terminal, read from a pipe."""
+    if not sys.stdin.isatty():
+        yield from (line.rstrip("\n") for line in sys.stdin)
+        return
+    try:
+        import readline  # noqa: F401  (input() then has history and editing)
+    except ImportError:
+        pass
+    while True:
+        try:
+            yield input("> ")
+        except EOFError:
+            return
+
+
+def introduction(path: Path, recipe: Recipe | None) -> str:
+    """What this model can do, and three prompts that suit it."""
+    facts = _facts(path)
+    size = f", {count(facts['parameters'])} parameters" if "parameters" in facts else ""
+    seen = f", trained on {count(facts['tokens_seen'])} tokens" if "tokens_seen" in facts else ""
+    about = f": {recipe.description}" if recipe and recipe.description else ""
+    prompts = (list(recipe.prompts) if recipe else []) or _openings(path.parent / "data")
+    lines = [
+        f"{path}{about}{size}{seen}.",
+        "It is a base model: it continues text like the text that it was trained on, and does not follow instructions.",
+    ]
+    if prompts:
+        lines += ["Try one of these:", *(f"  {prompt}" for prompt in prompts[:3])]
+    return "\n".join([*lines, "/help says what else there is; /quit ends."])
+
+
+def _facts(path: Path) -> dict[str, Any]:
+    try:
+        facts = json.loads((path / "smallm.json").read_text("utf-8"))
+        return facts if isinstance(facts, dict) else {}
+    except (OSError, ValueError):
+        return {}
+
+
+def _recipe_beside(path: Path) -> Recipe | None:
+    """The recipe of the run that the model directory is part of, when it is part of one."""
+    from smallm.core.recipe import load_recipe
+
+    try:
+        return load_recipe(path.parent / "recipe.yaml") if (path.parent / "recipe.yaml").is_file() else None
+    except UserError:
+        return None  # written by another version; the model still talks
+
+
+def _openings(data: Path, words: int = 6) -> list[str]:
+    """How the first three held-out documents begin."""
+    shards = sorted(data.glob("validation-*.parquet"))
+    if not shards:
+        return []
+    import pyarrow.parquet as pq
+
+    texts = next(pq.ParquetFile(shards[0]).iter_batches(batch_size=3, columns=["text"])).column(0).to_pylist()
+    return [" ".join(text.split()[:words]) for text in texts]
+
+
+class Chat:
+    """A text that the user and the model write in turn."""
+
+    def __init__(self, loaded: Any, sampling: Any) -> None:
+        self.loaded, self.sampling, self.text = loaded, sampling, ""
+
+    def run(self, lines: Iterable[str]) -> None:
+        """Until the lines end or one says /quit. Ctrl-C stops one answer, twice in a row the chat."""
+        for line in lines:
+            if line.startswith("/"):
+                if not self.command(line):
+                    return
+            else:
+                self.turn(line)
+
+    def turn(self, line: str) -> None:
+        """Add the line, let the model go on, and stream what it writes."""
+        from smallm.model.generate import generate_text
+
+        if not line and not self.text:
+            say("Write how the text begins; /help lists the commands.")
+            return
+        join = "\n" if self.text and line and not self.text[-1].isspace() else ""
+        self.text += join + line
+        if line:
+            print(line, end="", flush=True)
+        began = len(self.text)
+        try:
+            for piece in generate_text(self.loaded, self._fitting(), self.sampling):
+                self.text += piece
+                print(piece, end="", flush=True)
+        except KeyboardInterrupt:
+            if len(self.text) == began:
+                raise
+        print(flush=True)
+        if len(self.text) == began:
+            say("(the text ends here; the next line begins a new one)")
+            self.text = ""
+        # The next turn draws other numbers, and the whole chat is the same for the same seed.
+        self.sampling = dataclasses.replace(self.sampling, seed=self.sampling.seed + 1)
+
+    def _fitting(self) -> str:
+        """The end of the text that leaves room for the answer in the model's context."""
+        ids = self.loaded.tokenizer(self.text, add_special_tokens=False)["input_ids"]
+        room = self.loaded.config.context - self.sampling.max_new_tokens - 1
+        room = max(room, self.loaded.config.context // 2)
+        return self.text if len(ids) <= room else self.loaded.tokenizer.decode(ids[-room:])
+
+    def command(self, line: str) -> bool:
+        """Obey a line that begins with a slash; False when the chat ends."""
+        name, *words = line[1:].split() or ["help"]
+        if name in ("quit", "exit", "q"):
+            return False
+        if name == "reset":
+            self.text = ""
+            say("A new text.")
+        elif name == "text":
+            say(self.text)
+        elif name == "set":
+            self._set(words)
+        else:
+            say(HELP if name == "help" else f"/{name}: no such command.\n{HELP}")
+        return True
+
+    def _set(self, words: list[str]) -> None:
+        if not words:
+            say("\n".join(f"  {name} {getattr(self.sampling, name)}" for name in SETTINGS))
+            return
+        if len(words) != 2 or words[0] not in SETTINGS:
+            say(f"/set NAME VALUE, with NAME one of {', '.join(SETTINGS)}.")
+            return
+        name, text = words
+        kind = type(getattr(self.sampling, name))
+        try:
+            value = text.lower() in ("true", "on", "1", "yes") if kind is bool else kind(text)
+            self.sampling = dataclasses.replace(self.sampling, **{name: value})
+            say(f"{name} {value}")
+        except (ValueError, UserError) as error:
+            say(f"/set {name}: {error if isinstance(error, UserError) else f'`{text}` is not a number.'}")
