@@ -55,7 +55,7 @@ They took turns, and each of them {O.did} the {O}.
 == quarrel_end
 {A} learned that [sharing is better than fighting|a toy is more fun with two|a friend matters more than a toy].
 After that, {A} and {B} always shared the {Q} {O}.
-From that day on, the {O} stood {hiding} and belonged to both of them.
+From that day on, the {O} was kept {hiding} and belonged to both of them.
 "I like {O.doing} it with you," said {B} to {A}.
 """
 
@@ -94,7 +94,8 @@ First, {A} tried to reach it with {a/tool}, but it was too far away.
 "We can go in together," said {B}. "I have {a/G}."
 {B} lit {a/G} and took {A.him} by the hand.
 "Hold my hand, take {a/G}, and count your steps," said {B}.
-Then {C} gave them {a/G} and said, "{tip}."
+Then {C} gave them {a/G} and said, "[Be brave|Go slowly|Hold it high|Stay together|Do not run|Listen first|\
+Take your time]."
 {B} found {a/G} and said, "Being brave means that you go on although you are afraid."
 
 == scary_in
@@ -158,8 +159,8 @@ So {A} ran to fetch {B}, who came with {a/Y}.
 
 == rescue_tool
 "We need more than {a/Y}," said {B}.
-"{tip}," said {B} and handed {A.him} the {Y}.
-Together, they used the {Y} and {fixer} to make the gap wider.
+"[Pull gently|Be careful|Do not hurry|Stay calm|Hold it steady|Help me]," said {B} and handed {A.him} the {Y}.
+Together, they worked with the {Y} until the {X} could move its [head|legs|tail|feet|eyes|mouth].
 {B} held the {Y}, and {A} pulled {slow}.
 One, two, three! They pulled with all their might.
 
@@ -214,10 +215,11 @@ There {a/trait} {B.noun} was sitting {spot} {a/stand_look} {stand} with {a/Q} {O
 {A} opened {A.his} mouth, but no word came out.
 
 == new_advice
-{A} told {C} about it, and {C} said, "{tip}, and then say your name."
+{A} told {C} about it, and {C} said, "[Take a deep breath|Go up to them|Look up|Do not hurry|Be yourself|\
+Smile], and then say your name."
 "A friend is often just one hello away," said {C}.
 At home, {C} said, "Take {a/taste} {T} with you, and share it."
-"{tip}, and smile," said {C}.
+"[Be brave|Be yourself|Look up|Do not hurry|Stay calm|Bring a gift], and smile," said {C}.
 
 == new_again
 The next day, {A} went back {L.to} with {a/taste} {T}.

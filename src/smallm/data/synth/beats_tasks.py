@@ -76,15 +76,15 @@ Some others laughed, and {A} felt {sad}.
 {^A.his} [arms|legs|ears|cheeks|knees] hurt, and {A.he} felt {sad}.
 
 == learn_teach
-"{tip}," said {C}. "That is how I learned to {V}."
-{^C} came by and said, "{tip}, and then {tip2}."
+"{^tip}," said {C}. "That is how I learned to {V}."
+{^C} came by and said, "{^tip}, and then {tip2}."
 "Nobody can {V} on the first day," said {C}.
 "I fell [ten|twenty|thirty|one hundred] times before I could {V}," said {B}.
 
 == learn_practice
 So {A} practiced every {M} {spot} {a/stand_look} {stand}.
 Day after day, {A} practiced [patiently|eagerly|quietly|bravely|hard|steadily], even when it rained.
-{A} said to {A.himself}, "{tip}," and tried again.
+{A} said to {A.himself}, "{^tip}," and tried again.
 After {a/taste} {treat} and some {drink}, {A} tried again.
 {B} counted, {C} clapped, and {A} tried once more.
 
@@ -190,7 +190,7 @@ There was a loud {noise}, and the {Z} lay in pieces.
 
 == truth_hide
 {A} was afraid and hid the pieces {hiding}.
-"Nobody must know," {say} {A}, and pushed the pieces under {a/junk_look} rug.
+"Nobody must know," {say} {A}, and pushed the pieces under {a/quality} rug.
 {A} tried to fix it with {fixer}, but the {Z} fell apart again.
 {^A.he} ran outside and hid {spot} {a/stand_look} {stand}.
 
@@ -209,7 +209,7 @@ All night, {A} heard {sound} and could not sleep.
 == truth_advice
 "You should tell the truth," said {B}. "I will come with you."
 {B} said, "The truth is hard for a minute, but a lie is hard for a long time."
-"{tip}, and then tell {C}," said {B}.
+"[Be brave|Take a deep breath|Do not wait|Stop crying|Dry your eyes], and then tell {C}," said {B}.
 
 == truth_tell
 "I broke your {Z}, and I am sorry," said {A} in {a/voice} voice.
@@ -221,7 +221,7 @@ So {A} {walk} to {C} and told {C.him} everything.
 {^C} was quiet, and then {C.he} hugged {A}.
 "Thank you for telling me the truth," said {C}.
 "A {Z} can be mended, but trust is hard to mend," said {C}.
-{^C} was {sad} about the {Z}, but {happy} about the truth.
+{^C} was [sad|upset|unhappy|sorry|troubled] about the {Z}, but {happy} about the truth.
 
 == truth_fix
 Together, they mended the {Z} with {fixer} and {fixer2}.
@@ -268,22 +268,23 @@ Next, {B} brought {a/junk_look} chair, but it was too low.
 Then they asked {a/creature_look} {small_animal} for help, but it only looked at {A.his} {treat}.
 
 == stuck_idea
-Then {A} had an idea. "We can tie {fixer} to {a/Y}," {A.he} said.
+Then {A} had an idea. "We can tie [a string|a hook|a spoon|some wire|a bag|a ribbon] to {a/Y}," {A.he} said.
 "I have an idea," said {B}. "{^C} has {a/Y}."
 Then {C} came along with {a/Y}.
-"{tip}," said {C}. "Use {a/Y} and {fixer}."
+"[Do not worry|Stand back|Watch out|Do not give up|Let me think]," said {C}. "Use {a/Y} and [a string|a hook|\
+some wire|your head|both hands]."
 
 == stuck_get
 With the {Y}, they reached the {H}, and the {O} came down.
-{B} held the {Y}, and {A} climbed up [slowly|carefully|bravely|quickly|nervously] and took the {O}.
+{B} reached up [slowly|carefully|bravely|quickly|nervously] with the {Y}, and {A} caught the {O}.
 They pushed with the {Y}, and the {Q} {O} fell right into {A.his} arms.
 One push with the {Y}, and the {O} slid down to {A}.
 
 == stuck_end
-From that day on, {A} {O.did} the {O} only where there was {a/stand_look} {stand}.
+From that day on, {A} {O.did} the {O} only far away from any {H}.
 {A} learned that [a good idea is stronger than a high jump|together we can reach higher|there is always another way].
 "Now it is your turn to {O.do} it," said {A} to {B}.
-After that, {A} tied {fixer} to the {O}, and it never flew away again.
+After that, {A} tied [a string|a ribbon|a rope|some yarn|a cord] to the {O}, and it never flew away again.
 """
 
 SEED = """
@@ -312,7 +313,7 @@ First, {A} gave it too much water, and then {A.he} forgot to water it.
 {A} read {a/song} story to the seed, but it did not listen.
 
 == seed_advice
-"{tip}," said {C}. "Seeds need water, light, and time."
+"[Be patient|Do not worry|Wait a little|Do not give up|Stay calm]," said {C}. "Seeds need water, light, and time."
 {^C} told {A.him} to water it every {M} and to {chore}.
 "Even {a/stand_look} tree was once a seed," said {C}.
 {B} said, "My {P} took [twenty|thirty|forty|fifty] days."

@@ -28,7 +28,7 @@ OBJECTS = {
 
 QUALITIES = """red, blue, yellow, little, green, shiny, golden, new, big, purple, silver, orange, old, striped, tiny,
 pink, white, pretty, spotted, brown, lovely, black, beautiful, strange, colorful, gray, special, sparkling, fancy,
-odd, violet, scarlet, plain, turquoise, checkered, unusual, ivory, amber, crimson, dusty, elegant, handsome, curious,
+odd, violet, scarlet, plain, turquoise, checkered, unusual, ivory, amber, crimson, elegant, handsome, curious,
 enormous, indigo, dotted, pale, polished, rosy, antique"""
 
 TREATS = """apple, plum, cookie, pear, bun, muffin, pancake, cherry, orange, peach, waffle, carrot, sandwich, biscuit,
@@ -56,8 +56,8 @@ walnut shell"""
 JUNK_LOOKS = """old, wet, broken, dirty, torn, empty, rusty, dusty, muddy, lonely, crooked, gray, small, cracked, dry,
 bent, smelly, faded, ugly, forgotten, moldy, sandy, frayed, useless"""
 
-TOOLS = """rope, ladder, long stick, net, bucket, broom, basket, fishing rod, hook, shovel, plank, blanket, rake,
-pole, pulley, crate, chain, wooden spoon, clothesline, stepladder"""
+TOOLS = """rope, ladder, long stick, net, broom, fishing rod, pole, rake, hook, plank, stepladder, clothesline,
+branch, oar, walking stick, pitchfork, boat hook, crowbar, bamboo cane"""
 
 FIXERS = """glue, string, tape, thread, wire, wax, paste, a needle, a nail, a ribbon, a hammer, paint, clay, a patch,
 a bolt, a screw, yarn, cloth, leather, varnish"""
@@ -76,16 +76,17 @@ hang the laundry|hung the laundry, count the sacks|counted the sacks, tie the bu
 sharpen the pencils|sharpened the pencils, empty the bins|emptied the bins, trim the hedge|trimmed the hedge,
 oil the hinges|oiled the hinges, churn the butter|churned the butter, shear the sheep|sheared the sheep"""
 
-SKILLS = """swim, whistle, skate, juggle, dance, climb a rope, paint, ride a horse, sing, play chess, knit,
-row a boat, fish, bake bread, tie a knot, draw a cat, do a cartwheel, read, count to one hundred, walk on stilts,
-jump rope, dive, ski, sew, spell long words, stand on one leg, catch a ball, do magic tricks, carve wood,
-throw a hoop, play the violin, surf, write neatly, fold paper cranes, yodel, hula, waltz, type, paddle, fence,
-do a handstand"""
+SKILLS = """skate, swim, do a cartwheel, dance, climb a rope, juggle, jump rope, ride a horse, walk on stilts,
+ride a bicycle, row a boat, stand on one leg, do a handstand, dive, ski, slide on the ice, catch a ball, throw a hoop,
+leap over a ditch, walk on a rope, surf, swing from a branch, hop backward, balance a plate, spin on one foot,
+do a backflip, tap dance, waltz, do a somersault, run on a log, do the splits, ride a unicycle, vault over a fence,
+dance on tiptoe, kick a ball into the net, carry a jug on the head, paddle a canoe"""
 
-TIPS = """Take a deep breath, Go slowly, Keep your back straight, Look ahead and not down, Start with small steps,
-Do not hurry, Watch your step, Try it with your eyes closed, Count to three, Hold on tight, Lean forward a little,
-Practice every day, Relax your shoulders, Begin again from the start, Think of something nice, Stay calm,
-Listen to the rhythm, Trust yourself, Bend your knees, Laugh when you make a mistake"""
+TIPS = """take a deep breath, go slowly, keep your back straight, look ahead and not down, start with small steps,
+do not hurry, watch your step, try it with your eyes closed, count to three, hold on tight, lean forward a little,
+practice every day, relax your shoulders, begin again from the start, think of something nice, stay calm,
+listen to the rhythm, trust yourself, bend your knees, laugh when you make a mistake, stretch your arms,
+keep your chin up, breathe out slowly"""
 
 SEEDS = """sunflower, pumpkin, bean, tomato, rose, melon, carrot, tulip, pea, strawberry, daisy, cucumber, lavender,
 corn, poppy, radish, pepper, lily, marigold, squash, onion, peony, dahlia, orchid, zinnia, raspberry, violet, iris"""

@@ -37,8 +37,8 @@ blustery|the branches swayed, balmy|the air was sweet, drizzly|a light rain fell
 TIMES = """morning, day, afternoon, spring morning, autumn day, summer morning, spring day, Saturday, Sunday morning,
 Monday, Friday"""
 
-HOUSES = """house, cottage, village, town, cabin, farmhouse, hut, tower, mill, castle, cave, tent, lighthouse, inn,
-tree house, hollow, windmill, caravan, manor, bungalow, houseboat"""
+HOUSES = """house, cottage, cabin, farmhouse, hut, tower, mill, castle, cave, tent, lighthouse, inn, tree house,
+hollow, windmill, caravan, manor, bungalow, houseboat"""
 HOUSE_LOOKS = """small, little, cozy, quiet, old, red, tiny, white, pretty, warm, wooden, stone, blue, crooked,
 lonely, bright, neat, round, sunny, yellow, peaceful, snug, narrow, tidy, charming, humble, drafty, ivy-covered"""
 NEAR = """near the river, by the sea, at the edge of the forest, on a green hill, beside a lake, in the mountains,
@@ -53,8 +53,7 @@ sparrow hopped, mouse squeaked, hen clucked, owl blinked, rooster crowed, moth f
 pigeon cooed, robin whistled, rabbit dozed, swallow dipped, woodpecker tapped, spider spun, grasshopper leaped,
 hedgehog snuffled, wasp buzzed, gull shrieked, turtle yawned, caterpillar wriggled, finch twittered, pony grazed"""
 CREATURE_LOOKS = """small, tiny, little, brown, busy, gray, black, fat, clever, white, lazy, young, curious, old,
-sleepy, fluffy, striped, plump, hungry, noisy, speckled, shy, quick, thin, drowsy, feathery, sly, ragged, tame,
-elderly"""
+sleepy, fluffy, striped, plump, hungry, noisy, speckled, shy, quick, thin, drowsy, feathery, sly, ragged, tame"""
 SMELLS = """fresh bread, flowers, rain, roses, pine, honey, hay, ripe apples, wet earth, lavender, wood smoke,
 the sea, mint, cinnamon, clover, warm dust, lilac, moss, cut grass, lemon, cedar, seaweed, baked potatoes, jasmine"""
 SOUNDS = """the wind in the leaves, a bell far away, the song of a bird, the splash of water, children at play,
@@ -83,10 +82,10 @@ a hedge, the reeds, a tangle of roots, an old basket, a pile of bricks, a sack, 
 a gap in a wall"""
 HIGH_PLACES = """tall tree, roof, oak, chimney, high branch, tower, pine, flagpole, balcony, wall, cliff, steeple,
 lamp post, ledge, windmill, weather vane, apple tree, scaffold"""
-STORMS = "rain, hail, snow, thunder, lightning, wind, sleet, fog"
+STORMS = "rain, snow, hail, fog, sleet, mist"
 
-SADS = """sad, worried, upset, unhappy, lonely, gloomy, miserable, tired, disappointed, lost, helpless, troubled,
-hopeless, blue, anxious, sorry, heartbroken, ashamed, downcast, glum, discouraged"""
+SADS = """sad, worried, upset, unhappy, lonely, gloomy, miserable, tired, disappointed, helpless, troubled, hopeless,
+anxious, heartbroken, downcast, glum, discouraged"""
 HAPPIES = """happy, glad, cheerful, proud, delighted, pleased, excited, joyful, thankful, merry, thrilled, content,
 relieved, grateful, overjoyed, jubilant, radiant"""
 SIMILES = """a bird in spring, a king, a queen, a bee in clover, a fish in water, a puppy with a bone,

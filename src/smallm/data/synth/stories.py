@@ -115,7 +115,7 @@ class _Slots(dict[str, str]):
         table, bits = self.free[key], self.bits
         word = table[bits(_BITS)]
         if key[-1] == "2":
-            while word == self.last:
+            while word.lower() == self.last.lower():
                 word = table[bits(_BITS)]
         self.last = word
         return word

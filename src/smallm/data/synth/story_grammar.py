@@ -40,7 +40,7 @@ PLOTS = {
     "learn": "open like? friend helper? / go scene? learn_wish learn_first learn_laugh "
     "/ learn_teach learn_practice learn_better? / learn_can glad? supper? / learn_end night",
     "storm": "open like? / storm_plan way? storm_come storm_lost / storm_try storm_light "
-    "/ storm_in storm_warm snack? / storm_over storm_arrive supper? / storm_end night",
+    "/ storm_in storm_warm / storm_over storm_arrive supper? / storm_end night",
     "truth": "open like? friend helper / truth_rule truth_play truth_break / truth_hide? truth_ask "
     "/ truth_bad truth_advice truth_tell / truth_forgive truth_fix supper? / truth_end night",
     "stuck": "open like? friend helper? / go_two scene? stuck_play stuck_up / stuck_wish stuck_jump stuck_two? "
