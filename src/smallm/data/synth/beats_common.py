@@ -164,7 +164,7 @@ First, they looked {spot} {a/stand_look} {stand}, but they found only {a/junk_lo
 {A} looked {spot} {a/stand_look} {stand}, but there was only {a/junk_look} {junk}.
 They asked {C}, but {C} had seen only {a/creature_look} {small_animal}.
 First, {B} searched {spot} {a/stand_look} {stand} and pulled out {a/junk_look} {junk}.
-They looked {slow} {spot} every {stand}, but the {O} was not there.
+They looked [slowly|carefully|quickly|quietly|patiently] {spot} every {stand}, but the {O} was not there.
 
 == lost_again
 Next, {B} crawled {spot} {a/stand_look} {stand}, but there was nothing except {a/junk_look} {junk}.

@@ -42,9 +42,9 @@ First, {A} tried {fixer}, but that did not hold the {O} together.
 
 == quarrel_fix
 So they went to {C}, who mended the {O} with {fixer} and {fixer2}.
-"Use {fixer} and a little {fixer2}," said {C}, and that worked.
+"Use {fixer} and [a steady hand|some patience|a little care|both hands|a big knot]," said {C}, and that worked.
 {^C} showed them how to fix the {O} with {fixer}.
-Then {C} came with {fixer}, and they fixed the {O} {slow} together.
+Then {C} came with {fixer}, and they fixed the {O} [slowly|carefully|quietly|patiently|at once].
 
 == quarrel_share
 "You may {O.do} it first," said {A} to {B}.
@@ -141,12 +141,12 @@ There {A.he} saw {a/creature_look} {X} in {K}, and it looked {sad}.
 == rescue_wish
 "Poor {X}! I will help you," said {A}.
 {A} wanted to free the {X} before night came.
-"I must get it out," {say} {A}, "or it will be cold and {sad}."
+"I must get it out," {say} {A}, "or it will be cold and [lonely|sad|hungry|afraid|tired]."
 "Please help me," said the {X}. "My mother is waiting for me."
 The {X} was shaking, and {A} wished to see it free.
 
 == rescue_try
-{A} pulled {slow}, but the {X} was stuck too tightly.
+{A} pulled [hard|gently|bravely|again and again|with both hands], but the {X} was stuck too tightly.
 First, {A.he} tried with {a/tool}, but it broke.
 {A} pushed with both hands, but {A.he} was not strong enough.
 {^A.he} offered the {X} {a/taste} {treat}, but it could not move.
@@ -161,7 +161,7 @@ So {A} ran to fetch {B}, who came with {a/Y}.
 "We need more than {a/Y}," said {B}.
 "[Pull gently|Be careful|Do not hurry|Stay calm|Hold it steady|Help me]," said {B} and handed {A.him} the {Y}.
 Together, they worked with the {Y} until the {X} could move its [head|legs|tail|feet|eyes|mouth].
-{B} held the {Y}, and {A} pulled {slow}.
+{B} held the {Y}, and {A} pulled [hard|gently|steadily|bravely|with both hands].
 One, two, three! They pulled with all their might.
 
 == rescue_free

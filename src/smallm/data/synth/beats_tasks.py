@@ -291,7 +291,7 @@ SEED = """
 == seed_get
 One {W} {M}, {C} gave {A} {a/P} seed and said, "Plant it and wait."
 On {a/W} {M}, {A} found {a/P} seed.
-One {W} {M}, {A} bought {a/P} seed for [one|two|three] coins.
+One {W} {M}, {A} bought {a/P} seed for [two|three|four] coins.
 One {W} {M}, {A} wanted to have {a/P} of {A.his} own, so {C} gave {A.him} a seed.
 
 == seed_plant

@@ -94,9 +94,6 @@ a duck in a pond, a star in the sky, a kite in the wind, a clown at the circus, 
 a baker with warm bread"""
 HEAVIES = """a stone, a sack of flour, an anchor, a wet blanket, lead, a mountain, a bag of rocks, a wagon of bricks,
 iron, an old trunk, a winter coat, a full bucket"""
-SLOW = """slowly, quietly, carefully, quickly, happily, softly, gently, bravely, together, silently, eagerly,
-suddenly, proudly, patiently, nervously, gladly, calmly, cautiously, politely, swiftly, steadily, wearily, merrily,
-briskly, hastily"""
 WALKS = """went, walked, ran, hurried, skipped, strolled, wandered, marched, hiked, set off, hopped, raced, rushed,
 trotted, tiptoed, dashed, headed, rambled, jogged, scampered"""
 SAYS = "said, whispered, called, cried, shouted, murmured, exclaimed, declared, announced, muttered"

@@ -178,7 +178,6 @@ CATEGORIES: dict[str, list[str]] = {
     "say": split_list(world.SAYS),
     "seed": split_list(things.SEEDS),
     "simile": split_list(world.SIMILES),
-    "slow": split_list(world.SLOW),
     "small_animal": split_list(world.SMALL_ANIMALS),
     "smell": split_list(world.SMELLS),
     "smile": split_list(people.SMILES),
