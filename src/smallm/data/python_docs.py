@@ -29,6 +29,7 @@ LEFT_OUT_FILES = re.compile(
 COMMENT_LINES = 2
 COMMENT_CHARACTERS = 60
 LETTERS = 0.78
+NOT_COMMENT = re.compile(r"#!|#.*-\*-|#.*coding[:=]")  # for the shell, the editor and the compiler
 # Enough of Python's lexer to tell a comment from a # inside a string; an open string eats nothing else.
 TOKEN = re.compile(
     r'''#[^\n]*|"""(?:[^\\]|\\.)*?"""|\'{3}(?:[^\\]|\\.)*?\'{3}|"(?:[^"\\\n]|\\.)*"|\'(?:[^\'\\\n]|\\.)*\'''', re.DOTALL
@@ -108,7 +109,11 @@ def _comments(source: str) -> Iterator[tuple[int, str]]:
     for match in TOKEN.finditer(source):
         begin = match.start()
         newlines = source.count("\n", done, begin)
-        alone = match[0].startswith("#") and not source[source.rfind("\n", 0, begin) + 1 : begin].strip()
+        alone = (
+            match[0].startswith("#")
+            and not NOT_COMMENT.match(match[0])
+            and not source[source.rfind("\n", 0, begin) + 1 : begin].strip()
+        )
         follows = alone and newlines == 1 and not source[done:begin].strip()
         line, done = line + newlines, begin
         if block and not follows:
