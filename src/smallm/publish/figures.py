@@ -1,0 +1,339 @@
+"""Figures of a run as SVG that fits its page: light and dark by CSS variables, text as text.
+
+matplotlib draws (deterministically: fixed salt, no date, no font on disk) with placeholder colours
+that become `var(--…)`. `inline` figures take the page's variables; `standalone` files carry their own
+style with both themes. Each line that can be read off has its points in `data-points` for the page's
+cross-hair: pixels, never parsed back into figures.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import math
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from smallm.core.console import count
+from smallm.publish.facts import Facts
+
+# Placeholder -> CSS variable. The values are the light theme, so a viewer without CSS still sees colours.
+COLOURS = {
+    "#1d2026": "--ink",
+    "#69707c": "--muted",
+    "#e3dfd6": "--line",
+    "#0f7669": "--c1",
+    "#c2541b": "--c2",
+    "#4b4fb8": "--c3",
+    "#a8326e": "--c4",
+    "#6d7517": "--c5",
+    "#5b6472": "--c6",
+}
+INK, MUTED, LINE, *SERIES = COLOURS
+DARK = dict(
+    zip(
+        COLOURS.values(),
+        ("#e9e7e2", "#9ba2ad", "#33373f", "#4fc9b6", "#f0925c", "#a5a8ff", "#ee86b7", "#c3cc63", "#aab3c0"),
+        strict=True,
+    )
+)
+FONT = "ui-sans-serif, system-ui, -apple-system, 'Segoe UI', Roboto, 'Helvetica Neue', Arial, sans-serif"
+WIDTHS = {"wide": 7.6, "narrow": 4.2}  # inches at 72 points, so that 11-point text is readable at each
+
+
+@dataclass(frozen=True)
+class Figure:
+    """One figure in both widths; `file` is the run's file that its figures come from."""
+
+    name: str
+    title: str
+    file: str
+    wide: str
+    narrow: str
+
+
+@dataclass(frozen=True)
+class Line:
+    """One series: x and y of equal length, a label, and how to say one point in words."""
+
+    label: str
+    x: Sequence[float]
+    y: Sequence[float]
+    colour: str
+    say: Callable[[float, float], str]
+    marker: str = ""
+
+
+def make_figures(facts: Facts) -> dict[str, Figure]:
+    """All figures whose data exist, by name, in the order of the report."""
+    found = [curve(facts), learning_rate(facts), speed(facts), lengths(facts), by_source(facts)]
+    return {figure.name: figure for figure in found if figure}
+
+
+def curve(facts: Facts) -> Figure | None:
+    """Training and validation in bits per byte over tokens seen."""
+    validated = [r for r in facts.metrics if r.get("validation_bits_per_byte") is not None]
+    factor = facts.train_bits_factor
+    trained = [r for r in facts.metrics if r.get("loss") is not None] if factor else []
+    lines = []
+    if trained and factor:
+        lines.append(
+            Line(
+                "training text",
+                [r["tokens"] for r in trained],
+                [r["loss"] * factor for r in trained],
+                SERIES[1],
+                lambda x, y: f"{count(x)} tokens: {y:.3f} bits per byte (training)",
+            )
+        )
+    if validated:
+        lines.append(
+            Line(
+                "held-out text",
+                [r["tokens"] for r in validated],
+                [r["validation_bits_per_byte"] for r in validated],
+                SERIES[0],
+                lambda x, y: f"{count(x)} tokens: {y:.3f} bits per byte (held out)",
+                "o",
+            )
+        )
+    if not lines:
+        return None
+    return _lines("curve", "Bits per byte while training", "base/metrics.jsonl", lines, "bits per byte", 3.3)
+
+
+def learning_rate(facts: Facts) -> Figure | None:
+    rows = [r for r in facts.metrics if r.get("learning_rate") is not None]
+    if len(rows) < 2:
+        return None
+    line = Line(
+        "learning rate",
+        [r["tokens"] for r in rows],
+        [r["learning_rate"] for r in rows],
+        SERIES[2],
+        lambda x, y: f"{count(x)} tokens: rate {y:.2g}",
+    )
+    return _lines("learning-rate", "Learning rate", "base/metrics.jsonl", [line], "learning rate", 1.9, zero=True)
+
+
+def speed(facts: Facts) -> Figure | None:
+    """Tokens a second over the training clock, without the first row (compilation, warm caches)."""
+    rows = [r for r in facts.timing if r.get("tokens_per_second")]
+    if len(rows) < 3:
+        return None
+    line = Line(
+        "speed",
+        [r["seconds"] for r in rows],
+        [r["tokens_per_second"] for r in rows],
+        SERIES[4],
+        lambda x, y: f"{x:.0f} s: {count(y)} tokens/s",
+    )
+    return _lines(
+        "speed", "Tokens per second", "base/timing.jsonl", [line], "tokens/s", 1.9, zero=True, x_label="training seconds"
+    )
+
+
+def lengths(facts: Facts) -> Figure | None:
+    """How long documents are, by source, on a logarithmic axis."""
+    found = {k: [n for n in v if n > 0] for k, v in (facts.data.lengths if facts.data else {}).items()}
+    found = {k: v for k, v in found.items() if v}
+    if not found:
+        return None
+    low = math.floor(math.log10(min(map(min, found.values()))))
+    high = max(low + 1, math.ceil(math.log10(max(map(max, found.values())))))
+    edges = [10 ** (low + (high - low) * i / 36) for i in range(37)]
+
+    def draw(ax: Any) -> None:
+        for colour, (name, values) in zip(_cycle(len(found)), found.items(), strict=True):
+            ax.hist(values, bins=edges, histtype="stepfilled", color=colour, alpha=0.18)
+            ax.hist(values, bins=edges, histtype="step", color=colour, linewidth=1.6, label=name)
+        ax.set_xscale("log")
+        ax.set_xlabel("characters in a document")
+        ax.set_ylabel("documents")
+        ax.set_ylim(bottom=0)
+        _plain_counts(ax.yaxis)
+        _plain_counts(ax.xaxis)
+        ax.xaxis.set_minor_formatter("")
+        _legend(ax, len(found))
+
+    return _figure("lengths", "How long documents are", "data/manifest.json", 2.6, lambda ax, plot: draw(ax))
+
+
+def by_source(facts: Facts) -> Figure | None:
+    """Bits per byte by source with 95 % intervals; gzip on the same text beside it, where it was measured."""
+    if facts.evaluation is None or facts.evaluation_file is None:
+        return None
+    rows = [("all held-out text", facts.evaluation["bits_per_byte"])]
+    sources = facts.evaluation.get("by_source") or {}
+    rows += list(sources.items()) if len(sources) > 1 else []
+
+    def draw(ax: Any) -> None:
+        for i, (_, figures) in enumerate(rows):
+            error = 1.96 * figures["standard_error"] if figures.get("standard_error") is not None else None
+            colour = SERIES[0] if i == 0 else INK
+            ax.errorbar(
+                [figures["value"]], [i], xerr=error, fmt="o", color=colour, markersize=6, capsize=3, linewidth=1.6
+            )
+            ax.annotate(
+                f"{figures['value']:.3f}",
+                (figures["value"], i),
+                xytext=(0, 8),
+                textcoords="offset points",
+                ha="center",
+                color=INK,
+            )
+            ax.axhline(i, color=LINE, linewidth=0.7, zorder=0)
+        ax.set_yticks(range(len(rows)), [_short(name) for name, _ in rows])
+        ax.set_ylim(len(rows) - 0.5, -0.75)
+        ax.set_xlim(left=0)
+        ax.margins(x=0.12)
+        ax.set_xlabel("bits per byte, 95 % interval over documents (lower is better)")
+        ax.grid(axis="y", visible=False)
+        ax.spines["left"].set_visible(False)
+
+    return _figure(
+        "by-source", "Bits per byte by source", facts.evaluation_file, 1.0 + 0.5 * len(rows), lambda ax, plot: draw(ax)
+    )
+
+
+def standalone(figure: Figure) -> str:
+    """The wide figure as a file of its own: its colours follow the reader's theme."""
+    light = "".join(f"{name}:{value};" for value, name in COLOURS.items())
+    dark = "".join(f"{name}:{value};" for name, value in DARK.items())
+    style = (
+        f"<style>svg{{font-family:{FONT};{light}}}"
+        f"@media (prefers-color-scheme: dark){{svg{{{dark}}}}}</style><title>{_escape(figure.title)}</title>"
+    )
+    return re.sub(r"(<svg[^>]*>)", lambda m: m.group(1) + style, figure.wide, count=1) + "\n"
+
+
+def _lines(
+    name: str,
+    title: str,
+    file: str,
+    lines: list[Line],
+    y_label: str,
+    height: float,
+    *,
+    zero: bool = False,
+    x_label: str = "tokens seen",
+) -> Figure:
+    def draw(ax: Any, plot: Callable[[Any, Line], None]) -> None:
+        for line in lines:
+            plot(ax, line)
+        ax.set_xlabel(x_label)
+        ax.set_ylabel(y_label)
+        _plain_counts(ax.xaxis)
+        ax.set_xlim(left=0)
+        if zero:
+            ax.set_ylim(bottom=0, top=1.12 * max(max(line.y) for line in lines))
+            if max(max(line.y) for line in lines) > 1:
+                _plain_counts(ax.yaxis)
+        if len(lines) > 1:
+            _legend(ax, len(lines))
+
+    return _figure(name, title, file, height, draw)
+
+
+def _figure(name: str, title: str, file: str, height: float, draw: Callable[[Any, Any], None]) -> Figure:
+    drawn = {size: _svg(f"{name}-{size}", title, width, height, draw) for size, width in WIDTHS.items()}
+    return Figure(name, title, file, drawn["wide"], drawn["narrow"])
+
+
+def _svg(salt: str, title: str, width: float, height: float, draw: Callable[[Any, Any], None]) -> str:
+    """One drawing as an `<svg>` element with CSS colours and `data-points` of its lines."""
+    import matplotlib
+    from matplotlib.backends.backend_svg import FigureCanvasSVG
+    from matplotlib.figure import Figure as Canvas
+
+    plotted: list[tuple[Line, Any]] = []
+
+    def plot(ax: Any, line: Line) -> None:
+        size = 3.5 if len(line.x) < 60 else 0
+        ax.plot(line.x, line.y, line.marker + "-", color=line.colour, linewidth=1.8, markersize=size, label=line.label)
+        plotted.append((line, ax))
+
+    with matplotlib.rc_context(_style(salt)):
+        canvas = Canvas(figsize=(width, height), layout="constrained")
+        FigureCanvasSVG(canvas)
+        ax = canvas.add_subplot()
+        draw(ax, plot)
+        out = io.StringIO()
+        canvas.savefig(out, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
+        points = [
+            [round(float(px), 1), round(height * 72 - float(py), 1), line.say(x, y), COLOURS[line.colour]]
+            for line, axes in plotted
+            for x, y in zip(line.x, line.y, strict=True)
+            for px, py in [axes.transData.transform((x, y)) * 72 / canvas.dpi]
+        ]
+    return _themed(out.getvalue(), title, points)
+
+
+def _style(salt: str) -> dict[str, Any]:
+    return {
+        "svg.hashsalt": f"smallm-{salt}",
+        "svg.fonttype": "none",
+        "figure.dpi": 72,
+        "font.family": "sans-serif",
+        "font.sans-serif": ["DejaVu Sans"],
+        "font.size": 10.5,
+        "text.color": INK,
+        "axes.labelcolor": MUTED,
+        "axes.edgecolor": LINE,
+        "axes.grid": True,
+        "axes.axisbelow": True,
+        "axes.spines.top": False,
+        "axes.spines.right": False,
+        "axes.unicode_minus": False,
+        "grid.color": LINE,
+        "grid.linewidth": 0.7,
+        "xtick.color": LINE,
+        "ytick.color": LINE,
+        "xtick.labelcolor": MUTED,
+        "ytick.labelcolor": MUTED,
+        "legend.frameon": False,
+    }
+
+
+def _themed(svg: str, title: str, points: list[list[Any]]) -> str:
+    """Strip the prolog, fixed size, fonts and clashing ids; colours become CSS variables."""
+    svg = svg[svg.index("<svg") :]
+    svg = re.sub(r'(<svg[^>]*?) width="[^"]*pt"', r"\1", svg)
+    svg = re.sub(r'(<svg[^>]*?) height="[^"]*pt"', r"\1", svg)
+    svg = re.sub(r"<metadata>.*?</metadata>", "", svg, flags=re.DOTALL)
+    svg = re.sub(r' id="(?:figure|axes|patch|line2d|text|matplotlib\.axis|xtick|ytick|legend|LineCollection)_\d+"', "", svg)
+    svg = re.sub(r"font: ([\d.]+)px [^;\"]*", r"font-size: \1px", svg)
+    for colour, name in COLOURS.items():
+        svg = svg.replace(colour, f"var({name})")
+    data = f' role="img" aria-label="{_escape(title)}"'
+    if points:
+        data += f' data-points="{_escape(json.dumps(points, separators=(",", ":")))}"'
+    return svg.replace("<svg", "<svg" + data, 1).strip()
+
+
+def _plain_counts(axis: Any) -> None:
+    from matplotlib.ticker import FuncFormatter
+
+    axis.set_major_formatter(FuncFormatter(lambda value, _: count(float(value)) if value else "0"))
+
+
+def _legend(ax: Any, n: int) -> None:
+    ax.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=min(n, 3), borderaxespad=0.2, handlelength=1.4)
+
+
+def _cycle(n: int) -> list[str]:
+    return [SERIES[i % len(SERIES)] for i in range(n)]
+
+
+def _short(name: str, limit: int = 22) -> str:
+    """matplotlib reads $…$ as mathematics: escape it."""
+    name = name if len(name) <= limit else name[: limit - 1] + "…"
+    return name.replace("$", r"\$")
+
+
+def _escape(text: str) -> str:
+    import html
+
+    return html.escape(text, quote=True)
