@@ -333,7 +333,7 @@ At last, the {P} grew as tall as {a/stand_look} {stand}.
 == seed_bloom
 Soon it was the finest {P} in the whole {town}.
 Everyone from the {town} came to see the {Q} {P}.
-By the end of summer, the {P} was {Q} and big.
+By the end of summer, the {P} was {Q} and [tall|fresh|healthy|wonderful|strong].
 {A} ran to {C} and said, "Come and see my {P}!"
 
 == seed_share

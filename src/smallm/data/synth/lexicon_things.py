@@ -50,7 +50,7 @@ TASTES = """sweet, warm, fresh, tasty, crunchy, ripe, juicy, big, soft, salty, s
 hot, crisp, golden, sticky, toasted, creamy, sugary, plump"""
 
 JUNK = """sock, leaf, button, spoon, boot, glove, nut, bottle, stick, cup, nail, mitten, string, ticket, snail, bone,
-brush, pencil, comb, cork, rag, shoelace, hook, can, egg, pinecone, wrapper, envelope, clothespin, fork, rusty key,
+brush, pencil, comb, cork, rag, shoelace, hook, can, egg, pinecone, wrapper, envelope, clothespin, fork, brass key,
 walnut shell"""
 
 JUNK_LOOKS = """old, wet, broken, dirty, torn, empty, rusty, dusty, muddy, lonely, crooked, gray, small, cracked, dry,
