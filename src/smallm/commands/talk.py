@@ -7,6 +7,7 @@ stderr.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 import sys
@@ -68,10 +69,8 @@ def _lines() -> Iterable[str]:
     if not sys.stdin.isatty():
         yield from (line.rstrip("\n") for line in sys.stdin)
         return
-    try:
+    with contextlib.suppress(ImportError):  # Windows has none
         import readline  # noqa: F401  (input() then has history and editing)
-    except ImportError:
-        pass
     while True:
         try:
             yield input("> ")

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import os
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -97,7 +98,7 @@ def _read(name: str, folder: Path, said_in: str = "") -> tuple[str, str, Path]:
     looks_like_path = name.endswith((".yaml", ".yml")) or "/" in name or "\\" in name
     if name in packaged and not looks_like_path:
         return packaged[name], f"{PACKAGED}{name}.yaml", folder
-    path = folder / Path(name).expanduser()
+    path = folder / os.path.expanduser(name)
     if (path / "recipe.yaml").is_file():
         path, name = path / "recipe.yaml", str(Path(name) / "recipe.yaml")
     if path.is_file():
@@ -188,7 +189,8 @@ def _resolve_paths(tree: Tree, folder: Path, only: yamltree.Path = ()) -> None:
 
 def _absolute(path: str, folder: Path) -> str:
     # Not resolve(): links and globs stay as the user wrote them.
-    return str(folder / Path(path).expanduser()) if path else path
+    path = os.path.expanduser(path)
+    return str(folder / path) if path and not os.path.isabs(path) else path
 
 
 # ---- validation ----------------------------------------------------------------------------------------------------

@@ -76,6 +76,12 @@ class _Dumper(yaml.SafeDumper):
         return True
 
 
+def _text(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
+    # Plain and single-quoted styles fold U+0085 and its kin into spaces; double quotes escape them.
+    return dumper.represent_scalar(_TAG + "str", text, style=None if text.isprintable() else '"')
+
+
+_Dumper.add_representer(str, _text)
 for _name, _pattern, _first in _RESOLVERS:
     _Loader.add_implicit_resolver(_TAG + _name, re.compile(f"^(?:{_pattern})$"), _first)
     _Dumper.add_implicit_resolver(_TAG + _name, re.compile(f"^(?:{_pattern})$"), _first)
@@ -238,7 +244,8 @@ def override(tree: Tree, assignment: str) -> Path:
             raise UserError(f"{where}: there is no [{part}] in a list of {size}. Set the whole list.")
         if isinstance(part, str) and above is not _MISSING and not isinstance(above, dict):
             raise UserError(f"{where}: `{key.rsplit('.', 1)[0]}` is not a section, so nothing can be set in it.")
-    tree.put(path, value, {path: Origin(where)})
+    fresh = [path[:end] for end in range(1, len(path)) if _at(tree.value, path[:end]) is _MISSING]
+    tree.put(path, value, dict.fromkeys([*fresh, path], Origin(where)))
     return path
 
 
