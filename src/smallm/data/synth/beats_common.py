@@ -37,7 +37,7 @@ Next door lived {B}, {a/trait} {B.noun} who liked to {craft}.
 {^C}, who lived {near}, was always kind to {A}.
 {^C} lived {near} and liked to {craft} with {A}.
 When {A} needed advice, {A.he} always went to {C}.
-{^A.his} dearest neighbor was {C}, who loved {smell}.
+{^A.his} dearest neighbor was {C}, who loved the smell of {smell}.
 
 == go
 One {W} {M}, {A} {walk} {L.to}.

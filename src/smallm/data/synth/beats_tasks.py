@@ -119,7 +119,7 @@ One {W} {M}, {A} wished to bring {C} {a/Q} {O}.
 But soon black clouds came, and then came the {S}.
 Suddenly, the sky grew dark, and there was {S} on every side.
 Then the {S} began, and {A} could hardly see the {stand}.
-There was a loud {noise} in the sky, and the {S} began.
+There was a loud [rumble|crash|bang|roar|boom] in the sky, and the {S} began.
 
 == storm_lost
 In the {S}, {A} lost the path.
@@ -186,7 +186,7 @@ On {a/W} {M}, {A} wanted to hold the {Z}, only for a [moment|minute|second].
 [Crash|Bang|Oops|Smash]! The {Z} fell to the floor and broke.
 Then {A.he} bumped into the table, and the {Q} {Z} broke.
 The {Z} slipped from {A.his} hands and broke into {R} pieces.
-There was a loud {noise}, and the {Z} lay in pieces.
+There was a loud [crash|bang|crack|clatter|smash], and the {Z} lay in pieces.
 
 == truth_hide
 {A} was afraid and hid the pieces {hiding}.

@@ -112,7 +112,7 @@ ANIMALS = {
     "m": [_person(name, "m", noun=SPECIES) for name in split_list(people.ANIMAL_BOYS)],
     "f": [_person(name, "f", noun=SPECIES) for name in split_list(people.ANIMAL_GIRLS)],
 }
-RELATIVES = [("Grandma", "f"), ("Grandpa", "m"), ("Mother", "f"), ("Father", "m")]
+RELATIVES = [("Grandma", "f"), ("Grandpa", "m"), ("Cousin Kate", "f"), ("Cousin Will", "m"), ("Granny", "f")]
 RELATIVES += [(f"Aunt {name}", "f") for name in split_list(people.AUNTS)]
 RELATIVES += [(f"Uncle {name}", "m") for name in split_list(people.UNCLES)]
 HELPERS = {  # by the kind of hero
