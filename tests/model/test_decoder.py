@@ -126,6 +126,7 @@ def test_under_autocast_the_residual_stream_is_in_half_precision_and_logits_stay
 
 
 @pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:`torch.jit:DeprecationWarning")  # torch's own, inside inductor
 def test_the_forward_and_backward_pass_compile_whole_and_once() -> None:
     model = decoder(kv_heads=2)
     torch._dynamo.reset()
