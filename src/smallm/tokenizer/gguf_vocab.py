@@ -1,7 +1,10 @@
 """A vocabulary-only GGUF of a byte-level BPE tokenizer trained here: what llama.cpp reads of it.
 
-llama.cpp's pre-tokenizer `qwen2` is ours; it does no NFC, so text goes in normalised. It opens
-with `vocab_only=True`. export/ writes the same keys into a whole model through `add_vocabulary`.
+llama.cpp's pre-tokenizer `qwen2` is ours; it does no NFC, so text goes in normalised. Over every
+code point of planes 0 and 1 in seven contexts, llama-cpp-python 0.3.36 splits otherwise in two
+places only: letters and digits that Unicode 16 and 17 added (its tables are older), and a long s
+after an apostrophe, which `(?i:'s)` takes for a contraction. The file opens with
+`vocab_only=True`. export/ writes the same keys into a whole model through `add_vocabulary`.
 """
 
 from __future__ import annotations
@@ -37,7 +40,7 @@ def add_vocabulary(writer: GGUFWriter, directory: Path, vocab_size: int | None =
             f"{directory}: only byte-level BPE with the pre-tokenizer of qwen2 is written to GGUF (this one: {kind}). "
             "Train with tokenizer.kind: bpe."
         )
-    tokenizer = load_tokenizer(directory)
+    tokenizer: Any = load_tokenizer(directory)
     tokens, types = _tokens(data, vocab_size)
     writer.add_tokenizer_model("gpt2")
     writer.add_tokenizer_pre("qwen2")
@@ -45,7 +48,7 @@ def add_vocabulary(writer: GGUFWriter, directory: Path, vocab_size: int | None =
     writer.add_token_types(types)
     writer.add_token_merges([m if isinstance(m, str) else " ".join(m) for m in data["model"]["merges"]])
     writer.add_bos_token_id(bos_id(tokenizer))
-    writer.add_eos_token_id(int(tokenizer.eos_token_id))  # type: ignore[arg-type]
+    writer.add_eos_token_id(int(tokenizer.eos_token_id))
     if tokenizer.pad_token_id is not None:
         writer.add_pad_token_id(int(tokenizer.pad_token_id))
     writer.add_add_bos_token(True)  # every training document began with it

@@ -4,7 +4,8 @@ No normalisation, no dummy prefix, whitespace kept, bytes as the fallback: decod
 what was encoded. One exception is sentencepiece's own: it writes a space as U+2581, so a real
 U+2581 in the text decodes as a space there. The tokenizers file holds pieces with real spaces
 instead, so U+2581 falls back to its bytes and nothing is lost; on every other text the ids
-are equal (tested).
+are equal (tested), but for the order of the same pieces in a run of one character (">" ">>" or
+">>" ">"): the two tie, and sentencepiece's float32 sums break the tie otherwise.
 """
 
 from __future__ import annotations
