@@ -78,17 +78,18 @@ def is_glob(spec: str) -> bool:
     return any(c in spec for c in "*?[") and not Path(spec).exists()
 
 
-def list_files(spec: str, where: str = "data.sources[0]") -> Listing:
+def list_files(spec: str, where: str = "data.sources[0]", binaries: list[Path] | None = None) -> Listing:
     """The files that `spec` (file, folder or glob) means, sorted by name.
 
-    Raises UserError when nothing is there (with the nearest names), when nothing readable is
-    (with what is there), or when a file of unknown kind is binary (naming it).
+    A folder's binary files of unknown kind are appended to `binaries` when that is given. Raises UserError
+    when nothing is there (with the nearest names), when nothing readable is (with what is there), or when a
+    file of unknown kind is binary (naming it).
     """
     path = Path(spec).expanduser()
     if path.is_file():
         return Listing([SourceFile(path, path.name, _kind_of_named(path, where))])
     if path.is_dir():
-        listing = _walk(path, where)
+        listing = _walk(path, where, binaries)
         if not listing.files:
             raise UserError(f"{spec}: no readable file in this folder ({_contents(path, listing)}). {_READABLE}")
         return listing
@@ -115,7 +116,7 @@ def _is_utf16(path: Path) -> bool:
         return f.read(2) in (b"\xff\xfe", b"\xfe\xff")
 
 
-def _walk(root: Path, where: str) -> Listing:
+def _walk(root: Path, where: str, binaries: list[Path] | None = None) -> Listing:
     listing = Listing(folder=True)
     for folder, subfolders, names in os.walk(root):
         top = Path(folder) == root
@@ -133,6 +134,9 @@ def _walk(root: Path, where: str) -> Listing:
             try:
                 kind = _kind_of_named(path, where)
             except UserError as error:
+                if binaries is not None:
+                    binaries.append(path)
+                    continue
                 glob_spec = root / "**" / "*.txt"
                 raise UserError(f"{error} Remove it, or name the files to read by a glob: {glob_spec}") from None
             except OSError as error:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import ast
 import inspect
+import os
 import re
 import sysconfig
 import tokenize
@@ -41,9 +42,12 @@ Definition = ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef
 def module_files(root: Path | None = None) -> list[SourceFile]:
     """The library's .py files below `root` (default: this Python's), sorted by relative path."""
     root = root or Path(sysconfig.get_paths()["stdlib"])
-    names = sorted(p.relative_to(root).as_posix() for p in root.rglob("*.py"))
-    kept = (n for n in names if not LEFT_OUT.intersection(n.split("/")) and not LEFT_OUT_FILES.search(n))
-    return [SourceFile(root / n, n, "text") for n in kept]
+    names = []
+    for folder, subfolders, files in os.walk(root):
+        subfolders[:] = [name for name in subfolders if name not in LEFT_OUT]  # site-packages may be large
+        base = Path(folder).relative_to(root)
+        names += [(base / f).as_posix() for f in files if f.endswith(".py")]
+    return [SourceFile(root / n, n, "text") for n in sorted(names) if not LEFT_OUT_FILES.search(n)]
 
 
 def module_texts(root: Path | None = None) -> Iterator[str]:
