@@ -7,6 +7,7 @@ that open each packaged recipe; a test holds those lines equal to what is comput
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -23,6 +24,7 @@ from smallm.plan.time import Fit, on_card, on_this_machine
 
 EPOCHS_TO_WARN = 4.0  # repeating text up to four times is as good as fresh text (Muennighoff et al. 2023)
 TOKENS_PER_PARAMETER = 20.0  # compute-optimal (Hoffmann et al. 2022)
+_ARITHMETIC = re.compile(r"# \S+ parameters \(|#   \S+ +.* at \S+ % of its peak")
 CHARACTERS = 100  # ids of a character tokenizer before its text was read
 
 
@@ -120,8 +122,8 @@ def render(plan: Plan) -> str:
         f"  text         {text}{epochs} ({plan.text.note})",
         f"  compute      {plan.flops_6n:.3g} FLOPs counting 6N, {plan.flops_with_attention:.3g} with attention",
         f"  memory       weights {count(memory.weights, 'B')}, gradients {count(memory.gradients, 'B')}, "
-        f"optimiser {count(memory.optimizer, 'B')}, logits {count(memory.logits, 'B')}, "
-        f"activations {count(memory.activations, 'B')} a row",
+        f"optimiser {count(memory.optimizer, 'B')}, 16-bit copies {count(memory.casts, 'B')}, "
+        f"logits {count(memory.logits, 'B')}, activations {count(memory.activations, 'B')} a row",
         "",
     ]
     width = max(len(fit.machine) for fit in plan.machines) if plan.machines else 0
@@ -154,3 +156,23 @@ def arithmetic(recipe: Recipe) -> str:
 
 def _hours(hours: float | None) -> str:
     return "unknown" if hours is None else duration(3600 * hours)
+
+
+def with_arithmetic(name: str, text: str) -> str:
+    """The text of a packaged recipe with its opening comment brought up to date.
+
+    The first line names the recipe; the block of `arithmetic` follows it, between two empty comments.
+    """
+    from smallm.core.recipe import recipe_from_text
+
+    block = arithmetic(recipe_from_text(text, f"{name}.yaml", Path("/")))
+    lines = text.splitlines(keepends=True)
+    rest = [line for line in lines[1:] if not _ARITHMETIC.match(line)]
+    while rest and rest[0] == "#\n":
+        del rest[0]
+    return "".join([lines[0], "#\n", block, "\n", "#\n", *rest])
+
+
+if __name__ == "__main__":  # python -m smallm.plan.estimate: rewrite the openings of the packaged recipes
+    for _file in sorted((Path(__file__).parents[1] / "recipes").glob("*.yaml")):
+        _file.write_text(with_arithmetic(_file.stem, _file.read_text("utf-8")), "utf-8")

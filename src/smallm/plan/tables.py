@@ -20,6 +20,9 @@ CPU_EFFICIENCY = 0.40
 # The efficiencies below were measured at width 768. Narrower matrices fill a large card less; that the
 # share falls with the width is an assumption, on the cautious side.
 FULL_WIDTH = 768
+# A small model's step is bound by launching its kernels, not by the card: no forward and backward pass of a
+# layer and its share of the optimiser's step is taken to be faster than this. Assumed.
+SECONDS_PER_LAYER = 0.5e-3
 
 
 @dataclass(frozen=True)

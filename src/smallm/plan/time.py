@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from smallm.core.config import ModelConfig, TrainConfig
 from smallm.core.errors import UserError
 from smallm.plan.memory import USABLE, largest_rows, training_memory
-from smallm.plan.tables import CPU_EFFICIENCY, Card, efficiency_at
+from smallm.plan.tables import CPU_EFFICIENCY, SECONDS_PER_LAYER, Card, efficiency_at
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,10 @@ def on_card(model: ModelConfig, train: TrainConfig, flops: float, card: Card) ->
     half = train.dtype != "float32"
     rows = largest_rows(model, train, USABLE * card.memory_bytes, half=half)
     efficiency = efficiency_at(model.width, card.efficiency)
-    hours = flops / (card.peak * efficiency) / 3600
+    steps = train.tokens / train.batch_tokens
+    hours = max(flops / (card.peak * efficiency), steps * model.layers * SECONDS_PER_LAYER) / 3600
+    # Where launching kernels bounds it, the share of the peak that is left.
+    efficiency = flops / (3600 * hours * card.peak)
     needs = training_memory(model, train, half=half, rows=max(1, rows)).total
     return Fit(card.name, card.memory_bytes, rows, needs, hours, hours * card.price, efficiency, card.efficiency_source)
 
