@@ -4,52 +4,44 @@ from __future__ import annotations
 
 import pytest
 
-from smallm.evaluate.stories import share_in_training, story_figures, whole_sentences
-
-WORDS = "one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen"
-
-
-def parse(story: str) -> list[tuple[str, bool]]:
-    return [(sentence.strip(), "bad" not in sentence) for sentence in story.split(".") if sentence.strip()]
+from smallm.data.synth.stories import generate
+from smallm.evaluate.sample import Sample
+from smallm.evaluate.stories import story_figures
 
 
-def test_a_copied_text_has_every_ngram_in_training():
-    assert share_in_training([WORDS], [WORDS.upper() + "!"]) == 1.0
+def told(text: str, ended: bool = True) -> Sample:
+    return Sample("", text, seed=0, ended=ended)
 
 
-def test_a_new_text_has_none():
-    assert share_in_training([WORDS], [" ".join(reversed(WORDS.split()))]) == 0.0
+def test_stories_of_the_generator_are_accepted_and_found_in_themselves():
+    stories = [text for _, text in zip(range(20), generate(seed=1), strict=False)]
+    figures = story_figures([told(s) for s in stories], stories)
+    assert figures["accepted_share"] == 1.0
+    assert figures["ngram13_in_training_share"] == 1.0
+    assert figures["rejected_examples"] == []
+    assert 0.8 < figures["accepted_low"] < figures["accepted_high"] == pytest.approx(1.0)
 
 
-def test_repeats_are_counted_as_often_as_they_are_said():
-    other = WORDS.replace("one", "zero", 1)
-    assert share_in_training([WORDS, WORDS, other], [" ".join(WORDS.split()[:13])]) == pytest.approx(2 / 9)
+def test_a_sentence_that_no_rule_derives_is_rejected_and_shown_once():
+    figures = story_figures(
+        [told("Colorless ideas sleep furiously of the."), told("Colorless ideas sleep furiously of the.")], []
+    )
+    assert (figures["sampled"], figures["sentences"], figures["accepted_share"]) == (2, 2, 0.0)
+    assert figures["rejected_examples"] == ["Colorless ideas sleep furiously of the."]
 
 
-def test_texts_under_thirteen_words_have_no_share():
-    assert share_in_training(["too short"], [WORDS]) is None
+def test_a_sentence_that_the_limit_cut_is_not_judged():
+    story = next(iter(generate(seed=2)))
+    assert story_figures([told(story + " Then the old", ended=False)], [])["accepted_share"] == 1.0
+    assert story_figures([told(story + " Then the old", ended=True)], [])["accepted_share"] < 1.0
 
 
-def test_figures_count_sentences_and_show_each_rejected_one_once():
-    figures = story_figures(["A cat sat. A bad dog.", "A bad dog. A hen ran."], parse, [])
-    assert (figures["sampled"], figures["sentences"], figures["accepted_share"]) == (2, 4, 0.5)
-    assert figures["rejected_examples"] == ["A bad dog"]
-    assert 0 <= figures["accepted_low"] < 0.5 < figures["accepted_high"] <= 1
+def test_the_prompt_belongs_to_the_story():
+    story = next(iter(generate(seed=3)))
+    whole = story_figures([Sample(story[:20], story[20:], 0, True)], [])
+    assert whole == story_figures([told(story)], [])
 
 
 def test_no_sentence_means_not_measured():
-    assert story_figures(["", ""], parse, [])["accepted_share"] is None
-
-
-@pytest.mark.parametrize(
-    ("text", "whole"),
-    [
-        ("Tom ran. He fel", "Tom ran."),
-        ('"Stop!" she said. Then th', '"Stop!" she said.'),
-        ("no end at all", ""),
-        ("It cost 3.50 coins. Wow!", "It cost 3.50 coins. Wow!"),
-    ],
-)
-def test_a_sentence_that_the_limit_cut_is_not_judged(text: str, whole: str):
-    assert whole_sentences(text, ended=False) == whole
-    assert whole_sentences(text, ended=True) == text
+    figures = story_figures([told(""), told("")], [])
+    assert (figures["accepted_share"], figures["ngram13_in_training_share"]) == (None, None)

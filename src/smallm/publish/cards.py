@@ -179,7 +179,9 @@ def _license(facts: Facts) -> dict[str, Any]:
 
 
 def _hub_datasets(facts: Facts) -> list[str]:
-    return sorted({s.spec for s in facts.data.sources if s.kind == "hub" and _is_hub_name(s.spec)}) if facts.data else []
+    return (
+        sorted({s.spec for s in facts.data.sources if s.kind == "hub" and _is_hub_name(s.spec)}) if facts.data else []
+    )
 
 
 def _is_hub_name(name: str | None) -> bool:

@@ -18,7 +18,13 @@ from smallm.core.run import Run
 
 # Lengths are read from shards until so many documents are seen; the page says how many there were.
 LENGTH_SAMPLE = 200_000
-ARTEFACTS = (("data", "data"), ("tokenizer", "tokenizer"), ("tokens", "tokens/base"), ("train", "base"), ("eval", "eval"))
+ARTEFACTS = (
+    ("data", "data"),
+    ("tokenizer", "tokenizer"),
+    ("tokens", "tokens/base"),
+    ("train", "base"),
+    ("eval", "eval"),
+)
 
 
 @dataclass(frozen=True)

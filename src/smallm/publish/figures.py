@@ -8,6 +8,7 @@ cross-hair: pixels, never parsed back into figures.
 
 from __future__ import annotations
 
+import html
 import io
 import json
 import math
@@ -40,7 +41,10 @@ DARK = dict(
     )
 )
 FONT = "ui-sans-serif, system-ui, -apple-system, 'Segoe UI', Roboto, 'Helvetica Neue', Arial, sans-serif"
-WIDTHS = {"wide": 7.6, "narrow": 4.2}  # inches at 72 points, so that 11-point text is readable at each
+# Inches at 72 points: at the page's widths (870 and 330 to 410 pixels) 10.5-point text is 11 to 13 pixels.
+WIDTHS = {"wide": 10.5, "narrow": 4.4}
+# A wide figure is this much taller than a narrow one.
+TALLER = {"wide": 1.3, "narrow": 1.0}
 
 
 @dataclass(frozen=True)
@@ -101,7 +105,7 @@ def curve(facts: Facts) -> Figure | None:
         )
     if not lines:
         return None
-    return _lines("curve", "Bits per byte while training", "base/metrics.jsonl", lines, "bits per byte", 3.3)
+    return _lines("curve", "Bits per byte while training", "base/metrics.jsonl", lines, "bits per byte", 2.9)
 
 
 def learning_rate(facts: Facts) -> Figure | None:
@@ -131,14 +135,22 @@ def speed(facts: Facts) -> Figure | None:
         lambda x, y: f"{x:.0f} s: {count(y)} tokens/s",
     )
     return _lines(
-        "speed", "Tokens per second", "base/timing.jsonl", [line], "tokens/s", 1.9, zero=True, x_label="training seconds"
+        "speed",
+        "Tokens per second",
+        "base/timing.jsonl",
+        [line],
+        "tokens/s",
+        1.9,
+        zero=True,
+        x_label="training seconds",
     )
 
 
 def lengths(facts: Facts) -> Figure | None:
     """How long documents are, by source, on a logarithmic axis."""
     found = {k: [n for n in v if n > 0] for k, v in (facts.data.lengths if facts.data else {}).items()}
-    found = {k: v for k, v in found.items() if v}
+    colours = source_colours(facts)
+    found = {k: found[k] for k in [*colours, *found] if found.get(k)}
     if not found:
         return None
     low = math.floor(math.log10(min(map(min, found.values()))))
@@ -146,9 +158,10 @@ def lengths(facts: Facts) -> Figure | None:
     edges = [10 ** (low + (high - low) * i / 36) for i in range(37)]
 
     def draw(ax: Any) -> None:
-        for colour, (name, values) in zip(_cycle(len(found)), found.items(), strict=True):
+        for name, values in found.items():
+            colour = colours.get(name, INK)
             ax.hist(values, bins=edges, histtype="stepfilled", color=colour, alpha=0.18)
-            ax.hist(values, bins=edges, histtype="step", color=colour, linewidth=1.6, label=name)
+            ax.hist(values, bins=edges, histtype="step", color=colour, linewidth=1.6, label=_short(name))
         ax.set_xscale("log")
         ax.set_xlabel("characters in a document")
         ax.set_ylabel("documents")
@@ -165,37 +178,49 @@ def by_source(facts: Facts) -> Figure | None:
     """Bits per byte by source with 95 % intervals; gzip on the same text beside it, where it was measured."""
     if facts.evaluation is None or facts.evaluation_file is None:
         return None
-    rows = [("all held-out text", facts.evaluation["bits_per_byte"])]
+    gzip = facts.evaluation.get("gzip_bits_per_byte") or {}
+    rows = [("all held-out text", facts.evaluation["bits_per_byte"], gzip.get("value"), SERIES[0])]
     sources = facts.evaluation.get("by_source") or {}
-    rows += list(sources.items()) if len(sources) > 1 else []
+    if len(sources) > 1:
+        colours = source_colours(facts)
+        gzips = gzip.get("by_source") or {}
+        rows += [(k, v, gzips.get(k), colours.get(k, INK)) for k, v in sources.items()]
 
     def draw(ax: Any) -> None:
-        for i, (_, figures) in enumerate(rows):
-            error = 1.96 * figures["standard_error"] if figures.get("standard_error") is not None else None
-            colour = SERIES[0] if i == 0 else INK
-            ax.errorbar(
-                [figures["value"]], [i], xerr=error, fmt="o", color=colour, markersize=6, capsize=3, linewidth=1.6
-            )
-            ax.annotate(
-                f"{figures['value']:.3f}",
-                (figures["value"], i),
-                xytext=(0, 8),
-                textcoords="offset points",
-                ha="center",
-                color=INK,
-            )
+        for i, (_, figures, zipped, colour) in enumerate(rows):
             ax.axhline(i, color=LINE, linewidth=0.7, zorder=0)
-        ax.set_yticks(range(len(rows)), [_short(name) for name, _ in rows])
-        ax.set_ylim(len(rows) - 0.5, -0.75)
-        ax.set_xlim(left=0)
+            _whisker(ax, i, figures, colour)
+            if zipped:
+                ax.plot([zipped], [i], "|", color=MUTED, markersize=13, markeredgewidth=1.8)
+                _note(ax, f"gzip {zipped:.2f}", zipped, i, MUTED)
+        ax.set_yticks(range(len(rows)), [_short(name) for name, *_ in rows])
+        ax.set_ylim(len(rows) - 0.5, -0.8)
         ax.margins(x=0.12)
-        ax.set_xlabel("bits per byte, 95 % interval over documents (lower is better)")
+        ax.set_xlim(left=0)
+        ax.set_xlabel("bits per byte (lower is better)")
         ax.grid(axis="y", visible=False)
         ax.spines["left"].set_visible(False)
 
-    return _figure(
-        "by-source", "Bits per byte by source", facts.evaluation_file, 1.0 + 0.5 * len(rows), lambda ax, plot: draw(ax)
-    )
+    height = 0.85 + 0.42 * len(rows)
+    title = "Bits per byte by source, with 95 % intervals"
+    return _figure("by-source", title, facts.evaluation_file, height, lambda ax, plot: draw(ax))
+
+
+def _whisker(ax: Any, row: int, figures: dict[str, Any], colour: str) -> None:
+    """A point with its 95 % interval, its value above it."""
+    error = 1.96 * figures["standard_error"] if figures.get("standard_error") is not None else None
+    ax.errorbar([figures["value"]], [row], xerr=error, fmt="o", color=colour, markersize=6, capsize=3.5, linewidth=1.7)
+    _note(ax, f"{figures['value']:.3f}", figures["value"], row, INK)
+
+
+def _note(ax: Any, text: str, x: float, row: int, colour: str) -> None:
+    ax.annotate(text, (x, row), xytext=(0, 8), textcoords="offset points", ha="center", color=colour)
+
+
+def source_colours(facts: Facts) -> dict[str, str]:
+    """One colour a source, the same in every figure and table: the manifest's order."""
+    names = [s.name for s in facts.data.sources] if facts.data else []
+    return {name: SERIES[i % len(SERIES)] for i, name in enumerate(names)}
 
 
 def standalone(figure: Figure) -> str:
@@ -238,7 +263,7 @@ def _lines(
 
 
 def _figure(name: str, title: str, file: str, height: float, draw: Callable[[Any, Any], None]) -> Figure:
-    drawn = {size: _svg(f"{name}-{size}", title, width, height, draw) for size, width in WIDTHS.items()}
+    drawn = {size: _svg(f"{name}-{size}", title, width, height * TALLER[size], draw) for size, width in WIDTHS.items()}
     return Figure(name, title, file, drawn["wide"], drawn["narrow"])
 
 
@@ -303,7 +328,9 @@ def _themed(svg: str, title: str, points: list[list[Any]]) -> str:
     svg = re.sub(r'(<svg[^>]*?) width="[^"]*pt"', r"\1", svg)
     svg = re.sub(r'(<svg[^>]*?) height="[^"]*pt"', r"\1", svg)
     svg = re.sub(r"<metadata>.*?</metadata>", "", svg, flags=re.DOTALL)
-    svg = re.sub(r' id="(?:figure|axes|patch|line2d|text|matplotlib\.axis|xtick|ytick|legend|LineCollection)_\d+"', "", svg)
+    svg = re.sub(
+        r' id="(?:figure|axes|patch|line2d|text|matplotlib\.axis|xtick|ytick|legend|LineCollection)_\d+"', "", svg
+    )
     svg = re.sub(r"font: ([\d.]+)px [^;\"]*", r"font-size: \1px", svg)
     for colour, name in COLOURS.items():
         svg = svg.replace(colour, f"var({name})")
@@ -323,10 +350,6 @@ def _legend(ax: Any, n: int) -> None:
     ax.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=min(n, 3), borderaxespad=0.2, handlelength=1.4)
 
 
-def _cycle(n: int) -> list[str]:
-    return [SERIES[i % len(SERIES)] for i in range(n)]
-
-
 def _short(name: str, limit: int = 22) -> str:
     """matplotlib reads $…$ as mathematics: escape it."""
     name = name if len(name) <= limit else name[: limit - 1] + "…"
@@ -334,6 +357,4 @@ def _short(name: str, limit: int = 22) -> str:
 
 
 def _escape(text: str) -> str:
-    import html
-
     return html.escape(text, quote=True)

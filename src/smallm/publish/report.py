@@ -113,7 +113,12 @@ def tokenizer_bars(facts: Facts) -> list[dict[str, Any]]:
     """Bytes per token by source, as shares of the largest."""
     found = {k: v for k, v in ((facts.tokenizer or {}).get("by_source") or {}).items() if v}
     largest = max(found.values(), default=1.0)
-    return [{"name": name, "value": value, "share": value / largest} for name, value in found.items()]
+    names = [s.name for s in facts.data.sources] if facts.data else []
+    return [
+        {"name": name, "value": found[name], "share": found[name] / largest, "colour": i % 6 + 1}
+        for i, name in enumerate([*names, *(name for name in found if name not in names)])
+        if name in found
+    ]
 
 
 def moments(facts: Facts) -> list[dict[str, Any]]:

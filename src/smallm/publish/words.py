@@ -5,6 +5,7 @@ Escaping is the templates' work. A fact without a file behind it reads "not meas
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -46,8 +47,9 @@ def bytes_in_words(n: float) -> str:
 
 
 def percent(share: float) -> str:
-    """0.957 -> '95.7 %'; whole numbers from 99.95 on."""
-    return f"{100 * share:.1f} %".replace("100.0", "100").replace(" 0.0 %", " 0 %")
+    """0.957 -> '95.7 %' with a space that does not break."""
+    number = f"{100 * share:.1f}"
+    return ("100" if number == "100.0" else number) + "\u00a0%"
 
 
 def plus_minus(figures: dict[str, Any]) -> str:
@@ -67,7 +69,8 @@ def verdict(facts: Facts) -> str:
     if model and model.get("parameters"):
         preset = PRESET_NAMES.get((model.get("model") or {}).get("preset", ""), "")
         size = count(model["parameters"])
-        article = "An" if size[:1] == "8" or size[:2] in ("11", "18") and size[2:3] in ("", ".", "M", "B", "k") else "A"
+        # Said aloud: an 8M, an 11M, an 18M, but a 1.8M and a 110M model.
+        article = "An" if size.startswith("8") or size[:-1].split(".")[0] in ("11", "18") else "A"
         made = f"{article} {size}-parameter{' ' + preset if preset else ''} language model"
     kind = "trained further" if facts.recipe.train.init_from else "trained from scratch"
     source = f" on {joined([s.name for s in data.sources])}" if data and data.sources else ""
@@ -81,7 +84,8 @@ def verdict(facts: Facts) -> str:
     sentence += f"; gzip needs {gzip:.2f}." if gzip else "."
     stories = facts.evaluation.get("stories") or {}
     if stories.get("accepted_share") is not None:
-        sentence += f" {percent(stories['accepted_share'])} of the sentences in its stories are grammatical."
+        share = percent(stories["accepted_share"])
+        sentence += f" Of the sentences in its stories, {share} follow the grammar of those it read."
     return sentence
 
 
@@ -178,18 +182,23 @@ def pipeline_items(facts: Facts) -> list[Item]:
     data, tokenizer, evaluation = facts.data, facts.tokenizer or {}, facts.evaluation
     splits = data.splits if data else {}
     train, validation = splits.get("train"), splits.get("validation")
-    read = f"{len(data.sources)} source{'s' if len(data.sources) != 1 else ''}" if data else NOT_MEASURED
+    read = str(len(data.sources)) if data else NOT_MEASURED
     documents = sum(s.documents for s in splits.values()) if data else None
     size = sum(s.bytes for s in splits.values()) if data else None
     tokens = train.tokens if train else None
     bits = evaluation["bits_per_byte"] if evaluation else None
     return [
-        Item("Sources", read, joined([s.name for s in data.sources]) if data else "", data and "data/manifest.json"),
+        Item(
+            "Sources",
+            read,
+            joined([s.name for s in data.sources]) if data else "",
+            "data/manifest.json" if data else None,
+        ),
         Item(
             "Documents",
-            say(documents, count),
+            say(documents, lambda n: f"{n:,}" if n < 1e6 else count(n)),
             f"{bytes_in_words(size)}, {count(validation.documents)} held out" if size and validation else "",
-            data and "data/manifest.json",
+            "data/manifest.json" if data else None,
         ),
         Item(
             "Tokenizer",
@@ -197,14 +206,19 @@ def pipeline_items(facts: Facts) -> list[Item]:
             f"{tokenizer['kind']}, {tokenizer['bytes_per_token']:.2f} bytes a token"
             if tokenizer.get("bytes_per_token")
             else "",
-            facts.tokenizer and "tokenizer/report.json",
+            "tokenizer/report.json" if tokenizer else None,
         ),
-        Item("Tokens", say(tokens, count), "to train on" if tokens else "", "tokens/base/manifest.json" if tokens else None),
+        Item(
+            "Tokens",
+            say(tokens, count),
+            "to train on" if tokens else "",
+            "tokens/base/manifest.json" if tokens else None,
+        ),
         Item(
             "Model",
             say((facts.model or {}).get("parameters"), count),
             shape(facts) if facts.model else "",
-            facts.model and "base/smallm.json",
+            "base/smallm.json" if facts.model else None,
         ),
         Item(
             "Evaluation",
@@ -222,8 +236,8 @@ def limitations(facts: Facts) -> list[str]:
     found = []
     if parameters and seen and parameters <= CHANCE_PARAMETERS and seen <= CHANCE_TOKENS:
         found.append(
-            f"At {count(parameters)} parameters and {count(seen)} tokens seen it knows the form of its training text, not "
-            "facts about the world. Standard multiple-choice benchmarks cannot tell a model of this size from "
+            f"At {count(parameters)} parameters and {count(seen)} tokens seen it knows the form of its training text, "
+            "not facts about the world. Standard multiple-choice benchmarks cannot tell a model of this size from "
             "guessing (below about 150M parameters and 10B tokens they are at chance); bits per byte can."
         )
     if facts.data:
@@ -255,7 +269,10 @@ def license_of(sources: list[Source]) -> str:
 # Identifiers that the Hub's `license` field takes (huggingface.co/docs/hub/repositories-licenses), those of texts
 # and models; any other SPDX name goes under `other` with its name in the table. PSF-2.0 is not among them.
 HUB_LICENSES = frozenset(
-    "apache-2.0 mit cc0-1.0 cc-by-2.0 cc-by-3.0 cc-by-4.0 cc-by-sa-3.0 cc-by-sa-4.0 cc-by-nc-4.0 cc-by-nc-sa-4.0 "
-    "cc-by-nd-4.0 cc-by-nc-nd-4.0 odc-by pddl odbl gpl-2.0 gpl-3.0 lgpl-3.0 agpl-3.0 bsd-2-clause bsd-3-clause "
-    "unlicense openrail other unknown".split()
+    re.findall(
+        r"\S+",
+        """apache-2.0 mit cc0-1.0 cc-by-2.0 cc-by-3.0 cc-by-4.0 cc-by-sa-3.0 cc-by-sa-4.0 cc-by-nc-4.0 cc-by-nc-sa-4.0
+        cc-by-nd-4.0 cc-by-nc-nd-4.0 odc-by pddl odbl gpl-2.0 gpl-3.0 lgpl-3.0 agpl-3.0 bsd-2-clause bsd-3-clause
+        unlicense openrail other unknown""",
+    )
 )
