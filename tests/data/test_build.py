@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import errno
 import hashlib
 import json
 from pathlib import Path
@@ -152,6 +153,27 @@ def test_a_failed_build_leaves_the_finished_one_alone(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="unreadable"):
         build(tmp_path / "run", bad)
     assert json.loads((tmp_path / "run" / "data" / "manifest.json").read_text()) == before
+
+
+def test_a_full_disk_is_told_and_leaves_nothing_half_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    path = write_jsonl(tmp_path / "a.jsonl", stories(3000))
+    before = build(tmp_path / "run", path)
+    monkeypatch.setattr("smallm.data.shards.ParquetRows.add", full)
+    with pytest.raises(UserError, match=r"the disk is full.*`size`"):
+        build(tmp_path / "run", path)
+    assert json.loads((tmp_path / "run" / "data" / "manifest.json").read_text()) == before
+
+
+def test_the_sources_that_need_no_download_build_and_carry_their_licences(tmp_path: Path) -> None:
+    source = SourceConfig(synth="stories", size=600_000)
+    manifest = build(tmp_path / "run", source)
+    check(tmp_path / "run", manifest)
+    (entry,) = manifest["sources"]
+    assert (entry["name"], entry["license"], entry["seed"]) == ("synth-stories", "Apache-2.0", 0)
+    assert 590_000 < entry["read"]["bytes"] <= 600_000
 
 
 @pytest.mark.slow

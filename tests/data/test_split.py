@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections import defaultdict
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -20,10 +22,11 @@ def split(texts: list[str], share: float = 0.1, rule: str = "hash", sides: dict[
         assert identity == document_id(text)
         out[name].append(text)
 
-    splitter = Splitter(share, rule, {} if sides is None else sides, write)  # type: ignore[arg-type]
-    for text in texts:
-        splitter.add(document_id(text), text)
-    splitter.finish()
+    folder = Path(tempfile.gettempdir())
+    with Splitter(share, rule, {} if sides is None else sides, write, folder) as splitter:  # type: ignore[arg-type]
+        for text in texts:
+            splitter.add(document_id(text), text)
+        splitter.finish()
     return out
 
 

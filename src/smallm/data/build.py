@@ -7,6 +7,7 @@ read = kept + dropped.
 
 from __future__ import annotations
 
+import errno
 from pathlib import Path
 from typing import Any
 
@@ -21,15 +22,22 @@ from smallm.data.split import RULES, SplitName, Splitter, document_id
 
 # Below this a validation loss moves by chance more than by anything that a recipe changes.
 MIN_VALIDATION = 20_000
+# Of the sources that are not the user's: CPython's, and this project's own.
+LICENSES = {"python-docs": "PSF-2.0", "stories": "Apache-2.0"}
 
 
 def build_data(recipe: Recipe, run: Run) -> Path:
     """Build `data/` of the run; returns its path. Raises UserError for bad sources or too little validation text."""
     final = run.path / "data"
     named = named_sources(recipe.data)
-    with new_directory(final) as directory:
-        manifest = _Build(recipe, directory).all(named, run)
-        write_json(directory / "manifest.json", manifest)
+    try:
+        with new_directory(final) as directory:
+            manifest = _Build(recipe, directory).all(named, run)
+            write_json(directory / "manifest.json", manifest)
+    except OSError as error:
+        if error.errno != errno.ENOSPC:
+            raise
+        raise UserError(f"{final}: the disk is full. Free some, or take less with `size` in data.sources.") from error
     train, validation = manifest["splits"]["train"], manifest["splits"]["validation"]
     say(
         f"data: {count(train['documents'])} documents, {count(float(train['bytes']), 'B')} to train on; "
@@ -42,7 +50,7 @@ class _Build:
     """The state of one build: writers, the sides of all texts seen, the manifest's source entries."""
 
     def __init__(self, recipe: Recipe, directory: Path) -> None:
-        self.recipe, self.data = recipe, recipe.data
+        self.recipe, self.data, self.directory = recipe, recipe.data, directory
         shard_bytes = recipe.data.shard_bytes
         self.splits: dict[SplitName, SplitWriter] = {
             "train": SplitWriter(directory, "train", shard_bytes),
@@ -72,9 +80,9 @@ class _Build:
             kept["bytes"] += self.splits[split].add(identity, text, name)
             kept[f"{split}_documents"] += 1
 
-        splitter = Splitter(self.data.validation, self.data.validation_split, self.sides, write)
         before = dict(self.dropped.counts)
-        with progress(f"data: {name}", source.size or 0, "bytes") as bar:
+        splitter = Splitter(self.data.validation, self.data.validation_split, self.sides, write, self.directory)
+        with progress(f"data: {name}", source.size or 0, "bytes") as bar, splitter:
             for document in read(source, self.data, self.recipe.seed, name=name, where=where, stats=stats):
                 identity = document_id(document.text)
                 reason = self._drop_reason(identity, document.text)
@@ -92,7 +100,7 @@ class _Build:
             "name": name,
             "kind": source_kind(source, where),
             "spec": spec(source),
-            "license": source.license,
+            "license": source.license or LICENSES.get(source.synth or source.builtin or ""),
             "documents_mode": stats.mode,
             "read": {"documents": stats.documents, "bytes": stats.bytes, "front_matter": stats.front_matter},
             "skipped_files": dict(sorted(stats.skipped.items())),

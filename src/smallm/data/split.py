@@ -11,11 +11,13 @@ validation text. The first 1,000 documents of a source wait on disk until their 
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import struct
 import tempfile
 from collections.abc import Callable, Iterator
 from fractions import Fraction
+from pathlib import Path
 from typing import Literal
 
 SplitName = Literal["train", "validation"]
@@ -46,13 +48,21 @@ class Splitter:
     """Sends the documents of one source to train or validation.
 
     `sides` (id -> side) is shared by all sources of a build: a text that comes again, also as a piece, goes
-    where it went before. It costs about 100 bytes a document. Call `add` per document, then `finish`.
+    where it went before. It costs about 100 bytes a document. Documents wait in `folder`. Use in a `with`: `add`
+    per document, then `finish`.
     """
 
-    def __init__(self, share: float, rule: str, sides: dict[bytes, int], write: Write) -> None:
+    def __init__(self, share: float, rule: str, sides: dict[bytes, int], write: Write, folder: Path) -> None:
         self.share, self.rule, self.sides, self.write = share, rule, sides, write
         self.threshold = int(share * 2**64)
-        self.waiting: Spool | None = None if rule == "tail" else Spool()
+        self.waiting: Spool | None = None if rule == "tail" else Spool(folder)
+
+    def __enter__(self) -> Splitter:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self.waiting:
+            self.waiting.close()
 
     def add(self, identity: bytes, text: str) -> None:
         self.sides.setdefault(identity, UNDECIDED)
@@ -81,9 +91,9 @@ class Splitter:
     def _replay(self, decide: Callable[[bytes], int]) -> None:
         spool, self.waiting = self.waiting, None
         assert spool is not None
-        for identity, text in spool:
-            self._place(identity, text, decide(identity))
-        spool.close()
+        with contextlib.closing(spool):
+            for identity, text in spool:
+                self._place(identity, text, decide(identity))
 
     def _place(self, identity: bytes, text: str, side: int) -> None:
         side = self.sides[identity] or side
@@ -144,8 +154,9 @@ def lowest_hashes(sizes: dict[bytes, int], share: float) -> set[bytes]:
 class Spool:
     """Documents waiting on disk, in order. `sizes`: bytes of each distinct one."""
 
-    def __init__(self) -> None:
-        self.file = tempfile.TemporaryFile(prefix="smallm-")  # noqa: SIM115  closed by close()
+    def __init__(self, folder: Path) -> None:
+        # In the run's own folder: a thousand books do not fit into a /tmp that is memory.
+        self.file = tempfile.TemporaryFile(prefix=".waiting-", dir=folder)  # noqa: SIM115  closed by close()
         self.sizes: dict[bytes, int] = {}
 
     def add(self, identity: bytes, text: str) -> None:
