@@ -1,0 +1,318 @@
+"""The schema of every file of a run: one table, which checks files and writes docs/formats.md.
+
+JSON and JSONL have JSON Schemas, parquet its columns, token shards their struct (core/tokenfile.py).
+Files in formats of others (Hugging Face directories, HTML) are named, and checked by their readers.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from smallm.core.errors import UserError
+from smallm.core.format_checks import Kind, check
+from smallm.core.schemas import anything, array, integer, mapping, maybe, number, one_of, record, text
+
+HEX64 = text("sha256, hexadecimal", pattern="[0-9a-f]{64}")
+
+
+@dataclass(frozen=True)
+class Format:
+    """One kind of file: where it lies in a run (globs), what it is, and its schema or columns."""
+
+    name: str
+    patterns: tuple[str, ...]
+    kind: Kind
+    about: str
+    schema: dict[str, Any] = field(default_factory=dict)
+    columns: dict[str, str] = field(default_factory=dict)  # parquet: name -> Arrow type
+    more_columns: bool = False
+
+
+_SHARD = record(
+    {"path": text("beside the manifest"), "sha256": HEX64, "documents": integer()},
+    optional={"bytes": integer("of text, UTF-8"), "tokens": integer()},
+)
+_SPLIT = record(
+    {"documents": integer(), "bytes": integer("of text, UTF-8"), "shards": array(_SHARD)},
+    optional={"characters": integer(), "tokens": integer("BOS of each document included")},
+)
+_SPLITS = record({"train": _SPLIT, "validation": _SPLIT})
+_SAMPLE = {"prompt": text(), "text": text("what the model wrote"), "seed": integer()}
+_SOURCE = record(
+    {
+        "name": text(),
+        "kind": one_of("path", "hub", "synth", "builtin"),
+        "spec": text("the path, data set or generator"),
+        "license": maybe(text("SPDX identifier or other")),
+        "documents_mode": text("what a document is: file, line, blank-lines, record, story, …"),
+        "read": record({"documents": integer(), "bytes": integer()}, extra=True),
+        "bad_records": integer("unreadable ones, passed over"),
+        "dropped": mapping(integer(), "reason -> documents"),
+        "kept": record({"documents": integer(), "bytes": integer()}, extra=True),
+    },
+    optional={
+        "files": array(record({"path": text(), "sha256": HEX64, "bytes": integer()}), "what was read"),
+        "generator": text(),
+        "version": text("of the generator"),
+        "seed": integer(),
+        "commit": text("of the data set on the Hub"),
+    },
+    extra=True,
+)
+_FIGURES = record(
+    {
+        "value": maybe(number("bits per byte")),
+        "standard_error": maybe(number("over documents; null for one document")),
+        "documents": integer(),
+        "bytes": integer(),
+        "tokens": integer(),
+    },
+    extra=True,
+)
+_PERPLEXITY = record(
+    {"value": maybe(number("token-level")), "low": maybe(number("95 %")), "high": maybe(number("95 %"))}, extra=True
+)
+_STORIES = record(
+    {
+        "sampled": integer(),
+        "sentences": integer(),
+        "accepted_share": maybe(number("of the sentences, by the generator's grammar")),
+        "rejected_examples": array(text()),
+        "ngram13_in_training_share": maybe(number("of the samples' 13-grams, found in the training text")),
+    },
+    extra=True,
+)
+
+FORMATS: tuple[Format, ...] = (
+    Format("recipe", ("recipe.yaml",), "yaml", "The recipe as run, every default written out."),
+    Format("resolved", ("resolved.json",), "json", "Automatic decisions, taken once.", mapping(anything())),
+    Format(
+        "stage",
+        ("*/stage.json", "tokens/*/stage.json"),
+        "json",
+        "Beside each finished artefact: what made it, from what, and what it holds.",
+        record(
+            {
+                "stage": text(),
+                "stage_version": integer(),
+                "key": text("hash of the version, the inputs and the configuration"),
+                "inputs": mapping(text(), "artefact or source file -> hash"),
+                "config": anything("the part of the recipe that affects the result"),
+                "outputs": mapping(record({"sha256": HEX64, "bytes": integer()}), "file -> hash and size"),
+                "versions": mapping(text()),
+                "seed": integer(),
+                "seconds": number("wall clock"),
+                "peak_bytes": integer("the process's peak resident memory"),
+            },
+            optional={"unkeyed": array(text(), "outputs that no later key depends on (a clock wrote them)")},
+        ),
+    ),
+    Format(
+        "documents",
+        ("data/train-*-of-*.parquet", "data/validation-*-of-*.parquet"),
+        "parquet",
+        "The documents, zstd; ids are the first 16 bytes of the sha256 of the NFC text, hexadecimal.",
+        columns={"id": "string", "text": "string", "source": "string"},
+        more_columns=True,
+    ),
+    Format(
+        "data manifest",
+        ("data/manifest.json",),
+        "json",
+        "Where the text came from, what was dropped, how it was split.",
+        record(
+            {
+                "sources": array(_SOURCE),
+                "dropped": mapping(integer(), "reason -> documents"),
+                "splits": _SPLITS,
+                "split_rule": text(),
+                "seed": integer(),
+            }
+        ),
+    ),
+    Format(
+        "tokenizer report",
+        ("tokenizer/report.json",),
+        "json",
+        "What the tokenizer does to this text, on held-out documents.",
+        record(
+            {
+                "kind": text("bpe, unigram, char, or what a given tokenizer says"),
+                "vocab_size": integer(),
+                "used_tokens": integer("of the vocabulary, in a sample of both splits"),
+                "bytes_per_token": maybe(number()),
+                "by_source": mapping(maybe(number()), "source -> bytes per token"),
+                "longest_tokens": array(text()),
+                "trained_on_bytes": integer(),
+                "seconds": number(),
+                "sha256": text("of tokenizer.json", pattern="[0-9a-f]{64}"),
+            }
+        ),
+    ),
+    Format(
+        "token shard",
+        ("tokens/*/train-*.bin", "tokens/*/validation-*.bin"),
+        "tokens",
+        "256 bytes of header (magic `smallmT1`, version u32, bytes a token u32, count u64, sha256 of the tokenizer "
+        "32 bytes, zeros), then uint16 or uint32 ids, little-endian; each document starts with BOS.",
+    ),
+    Format(
+        "token index",
+        ("tokens/*/train-*.idx", "tokens/*/validation-*.idx"),
+        "index",
+        "32 bytes a document: start u64, length u32 (tokens, BOS included), UTF-8 bytes u32 of the text, "
+        "id 16 bytes (as in the documents' table, not hexadecimal).",
+    ),
+    Format(
+        "token manifest",
+        ("tokens/*/manifest.json",),
+        "json",
+        "Shards, counts, and the tokenizer that made them.",
+        record(
+            {
+                "tokenizer_sha256": HEX64,
+                "dtype": one_of("uint16", "uint32"),
+                "vocab_size": integer(),
+                "splits": _SPLITS,
+            }
+        ),
+    ),
+    Format(
+        "model facts",
+        ("base/smallm.json",),
+        "json",
+        "What the model is and what it took.",
+        record(
+            {
+                "parameters": integer(),
+                "non_embedding_parameters": integer(),
+                "model": mapping(anything(), "the ModelConfig, complete"),
+                "tokenizer_sha256": HEX64,
+                "tokens_seen": integer(),
+                "steps": integer(),
+                "train_seconds": number(),
+                "flops": number("of the whole training, counting 6N"),
+                "weights_sha256": HEX64,
+            },
+            extra=True,
+        ),
+    ),
+    Format(
+        "metrics",
+        ("base/metrics.jsonl", "checkpoints/*/metrics.jsonl"),
+        "jsonl",
+        "What is deterministic in training; step 0 is the untrained model's validation.",
+        record(
+            {"step": integer(), "tokens": integer("seen so far")},
+            optional={
+                "loss": number("nats a token, mean since the row before"),
+                "learning_rate": number(),
+                "grad_norm": number("before clipping"),
+                "validation_loss": number("nats a token"),
+                "validation_bits_per_byte": number(),
+            },
+        ),
+    ),
+    Format(
+        "timing",
+        ("base/timing.jsonl", "checkpoints/*/timing.jsonl"),
+        "jsonl",
+        "What a clock gave in training.",
+        record(
+            {
+                "step": integer(),
+                "seconds": number("of training so far"),
+                "tokens_per_second": number(),
+                "mfu": maybe(number("share of the peak rate, 6N; null where no peak is cited")),
+                "memory_bytes": integer(),
+            }
+        ),
+    ),
+    Format(
+        "training samples",
+        ("base/samples.jsonl", "checkpoints/*/samples.jsonl"),
+        "jsonl",
+        "What the model wrote while it was trained.",
+        record({"step": integer(), **_SAMPLE}),
+    ),
+    Format(
+        "evaluation",
+        ("eval/base-????????.json",),
+        "json",
+        "Held-out figures and samples; the name ends in the first 8 digits of the weights' hash.",
+        record(
+            {
+                "model": text(),
+                "weights_sha256": HEX64,
+                "tokenizer_sha256": HEX64,
+                "bits_per_byte": _FIGURES,
+                "perplexity": _PERPLEXITY,
+                "by_source": mapping(_FIGURES),
+                "samples": array(record(_SAMPLE)),
+                "stories": maybe(_STORIES),
+            },
+            extra=True,
+        ),
+    ),
+    Format(
+        "evaluated documents",
+        ("eval/*.items.parquet",),
+        "parquet",
+        "One row a held-out document.",
+        columns={"id": "string", "source": "string", "nats": "double", "tokens": "int64", "bytes": "int64"},
+    ),
+    Format(
+        "Hugging Face directory",
+        ("tokenizer/*", "base/*"),
+        "other",
+        "tokenizer.json, config.json, model.safetensors, …: as Transformers reads them. A model that no family's "
+        "layout expresses has smallm_model.json instead of config.json, and opens in smallm only.",
+    ),
+    Format("card", ("*/README.md",), "other", "A card with the Hub's metadata."),
+    Format("report", ("report/*", "report/figures/*"), "other", "The page, the same as Markdown, and its figures."),
+    Format(
+        "checkpoint",
+        ("checkpoints/*/step-*/*", "checkpoints/*/*"),
+        "other",
+        "model.safetensors, optimizer.safetensors, state.json and their hashes; private to the run.",
+    ),
+)
+
+
+def format_of(path: Path, root: Path) -> Format | None:
+    """The row for a file of the run at `root`, the first that matches; None for a file that no row knows."""
+    relative = PurePosixPath(path.relative_to(root).as_posix())
+    for row in FORMATS:
+        for pattern in row.patterns:
+            if len(PurePosixPath(pattern).parts) == len(relative.parts) and relative.match(pattern):
+                return row
+    return None
+
+
+def validate(path: Path, run_root: Path) -> None:
+    """Raises UserError with every way in which the file is not what its format says."""
+    row = format_of(path, run_root)
+    if row is None:
+        raise UserError(f"{path}: no file of a run has this name (docs/formats.md lists them).")
+    try:
+        found = check(path, row.kind, row.schema, row.columns, row.more_columns)
+    except UserError:
+        raise
+    except (OSError, ValueError) as error:
+        found = [f"cannot be read ({error})"]
+    if found:
+        raise UserError("\n".join(f"{path}: {problem}" for problem in found[:20]))
+
+
+def validate_run(run_root: Path) -> list[Path]:
+    """Validate every file of a run but hidden ones; returns them. Raises as `validate` does."""
+    files = sorted(
+        p
+        for p in run_root.rglob("*")
+        if p.is_file() and not any(x.startswith(".") for x in p.relative_to(run_root).parts)
+    )
+    for path in files:
+        validate(path, run_root)
+    return files
