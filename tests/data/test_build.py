@@ -12,6 +12,7 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 
+from smallm.core import formats
 from smallm.core.config import DataConfig, Recipe, SourceConfig
 from smallm.core.errors import UserError
 from smallm.core.run import Run
@@ -31,6 +32,9 @@ def rows(out: Path, split: str) -> list[dict[str, str]]:
 
 def check(out: Path, manifest: dict[str, Any]) -> None:
     """The laws of every build."""
+    for path in (out / "data").rglob("*"):
+        if path.is_file():
+            formats.validate(path, out)
     for source in manifest["sources"]:
         assert source["read"]["documents"] == source["kept"]["documents"] + sum(source["dropped"].values())
     assert sum(sum(s["dropped"].values()) for s in manifest["sources"]) == sum(manifest["dropped"].values())

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 from pathlib import Path
 from typing import Any
@@ -10,8 +9,8 @@ from typing import Any
 import pytest
 import yaml
 
-from smallm.core.config import DataConfig, ModelConfig, Recipe, SourceConfig, TokenizerConfig, TrainConfig
 from smallm.core.errors import UserError
+from smallm.core.recipe import recipe_from_text
 from smallm.core.run import Run
 from smallm.data.build import build_data
 from smallm.data.inspect import Findings, inspect_directory, write_recipe
@@ -33,15 +32,11 @@ def markdown(folder: Path, n: int = 60, words: int = 20) -> Path:
 
 
 def build(folder: Path, recipe_text: str) -> dict[str, Any]:
-    """Build the data stage of a written recipe, its keys checked against the schema's tables."""
-    recipe = yaml.safe_load(recipe_text)
-    for section, kind in {"tokenizer": TokenizerConfig, "model": ModelConfig, "train": TrainConfig}.items():
-        assert set(recipe[section]) <= {f.name for f in dataclasses.fields(kind)}
-    assert set(recipe) <= {f.name for f in dataclasses.fields(Recipe)}
-    sources = [SourceConfig(**{**s, "path": str(folder / s["path"])}) for s in recipe["data"].pop("sources")]
-    data = DataConfig(sources=sources, **recipe["data"])
-    build_data(Recipe(name=recipe["name"], data=data), Run(folder / "runs" / recipe["name"]))
-    return json.loads((folder / "runs" / recipe["name"] / "data" / "manifest.json").read_text())
+    """Build the data stage of a written recipe as `smallm run` would read it, then leave a card as a run does."""
+    recipe = recipe_from_text(recipe_text, "smallm.yaml", folder)
+    build_data(recipe, Run(folder / "runs" / recipe.name))
+    (folder / "runs" / recipe.name / "data" / "README.md").write_text("a card")
+    return json.loads((folder / "runs" / recipe.name / "data" / "manifest.json").read_text())
 
 
 def test_a_folder_of_markdown_that_nobody_prepared_builds_and_builds_again(tmp_path: Path) -> None:
@@ -89,6 +84,7 @@ def test_files_with_different_text_fields_become_sources_of_their_own(tmp_path: 
     assert any("weights is a binary file" in line for line in found.odd)
     assert any("package.json: no field holds text" in line for line in found.odd)
     manifest = build(tmp_path, write_recipe(found, "mixed"))
+    assert build(tmp_path, write_recipe(found, "mixed")) == manifest, "the first run's cards are not text of the second"
     assert [s["read"]["documents"] for s in manifest["sources"]] == [60, 200, 200, 200]
 
 

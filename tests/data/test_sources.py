@@ -76,11 +76,12 @@ def test_a_folder_is_read_in_sorted_order_without_hidden_files_runs_and_recipes(
 
 
 def test_a_glob_names_files(tmp_path: Path) -> None:
-    for name in ["x/a.txt", "x/y/b.txt", "x/c.md"]:
+    for name in ["x/a.txt", "x/y/b.txt", "x/c.md", "runs/r/base/README.txt", ".h/h.txt"]:
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text(name)
     assert texts(tmp_path / "**/*.txt") == ["x/a.txt", "x/y/b.txt"]
     assert texts(tmp_path / "x/*.md") == ["x/c.md"]
+    assert texts(tmp_path / "runs/r/**/*.txt") == ["runs/r/base/README.txt"], "named, so read"
 
 
 def test_front_matter_is_taken_off_markdown_only_and_counted(tmp_path: Path) -> None:

@@ -147,13 +147,14 @@ def _walk(root: Path, where: str, binaries: list[Path] | None = None) -> Listing
 
 
 def _glob(spec: str, where: str) -> Listing:
-    """A glob names files: hidden ones only when it says so; endings decide as for a named file."""
+    """A glob names files; hidden ones, and `runs/` where its wildcards begin, only when it says so."""
     spec = os.path.expanduser(spec)
-    paths = sorted(Path(p) for p in glob.glob(spec, recursive=True) if os.path.isfile(p))
+    root = Path(*_before_wildcard(Path(spec)))
+    found = sorted(Path(p) for p in glob.glob(spec, recursive=True) if os.path.isfile(p))
+    # A run beside the text writes cards in Markdown: reading them back would change the source with every run.
+    paths = [p for p in found if p.relative_to(root).parts[0] != "runs"]
     if not paths:
         raise UserError(f"{spec}: matches no file ({where}). {_nearest(Path(spec.split('*')[0]))}")
-    fixed = [part for part in _before_wildcard(Path(spec))]
-    root = Path(*fixed) if fixed else Path()
     files = [SourceFile(p, p.relative_to(root).as_posix(), _kind_of_named(p, where)) for p in paths]
     return Listing(files, folder=True)
 
