@@ -24,7 +24,11 @@ NAMES = ["Mia", "Tom", "Lena", "Oskar", "Ida", "Finn"]
 THINGS = ["a red key", "an old map", "a warm scarf", "a small boat", "a loaf of bread", "a silver bell"]
 PLACES = ["under the bridge", "by the mill", "in the garden", "near the harbour", "behind the school"]
 WEIGHTS = sha256_bytes(b"weights")
-PROMPTS = ["Once upon a time there was a little fox named", "One morning Mia found a red key under", "Return a new list"]
+PROMPTS = [
+    "Once upon a time there was a little fox named",
+    "One morning Mia found a red key under",
+    "Return a new list",
+]
 VERSIONS = {"python": "3.11.9", "smallm": "0.1.0", "torch": "2.13.0", "transformers": "5.17.0", "tokenizers": "0.22.1"}
 
 
@@ -44,7 +48,12 @@ def docs(rng: random.Random) -> str:
 
 
 def fake_run(
-    path: Path, *, stories: str = "synth-stories", python_docs: str = "python-docs", hostile: str = "", price: float = 0.0
+    path: Path,
+    *,
+    stories: str = "synth-stories",
+    python_docs: str = "python-docs",
+    hostile: str = "",
+    price: float = 0.0,
 ) -> tuple[Recipe, Run]:
     """Write a finished run; `hostile` text stands in samples, prompts, description and rejected sentences."""
     recipe = Recipe(
@@ -91,7 +100,8 @@ def _data(path: Path, makers: dict[str, tuple[str, str, Any]], rng: random.Rando
         sources.append(
             {
                 "name": name, "kind": kind, "spec": spec, "license": None, "documents_mode": "generated",
-                "read": {"documents": 612, "bytes": size + 9000}, "bad_records": 0, "files": [], "dropped": {"duplicate": 12},
+                "read": {"documents": 612, "bytes": size + 9000}, "bad_records": 0, "files": [],
+                "dropped": {"duplicate": 12},
                 "kept": {"documents": 600, "bytes": size, "train_documents": 570, "validation_documents": 30},
             }
         )  # fmt: skip
@@ -175,7 +185,8 @@ def _evaluate(path: Path, stories: str, python_docs: str, hostile: str) -> None:
     def figures(value: float, documents: int, size: int) -> dict[str, Any]:
         perplexity = math.exp(value * math.log(2) * 3.9)
         return {
-            "value": value, "standard_error": 0.011 * value, "documents": documents, "bytes": size, "tokens": size * 10 // 39,
+            "value": value, "standard_error": 0.011 * value, "documents": documents, "bytes": size,
+            "tokens": size * 10 // 39,
             "perplexity": {"value": perplexity, "low": perplexity * 0.97, "high": perplexity * 1.03},
         }  # fmt: skip
 
@@ -186,7 +197,9 @@ def _evaluate(path: Path, stories: str, python_docs: str, hostile: str) -> None:
         "perplexity": overall.pop("perplexity"), "bits_per_byte": overall,
         "by_source": {stories: figures(0.381, 30, 23_000), python_docs: figures(1.52, 30, 18_000)},
         "gzip_bits_per_byte": {"value": 1.93, "by_source": {stories: 1.75, python_docs: 2.31}},
-        "samples": [{"prompt": p, "text": " " + story(rng) + hostile, "seed": i} for i, p in enumerate(PROMPTS * 3 + [""])],
+        "samples": [
+            {"prompt": p, "text": " " + story(rng) + hostile, "seed": i} for i, p in enumerate([*PROMPTS * 3, ""])
+        ],
         "stories": {
             "sampled": 100, "sentences": 1240, "accepted_share": 0.957, "accepted_low": 0.941, "accepted_high": 0.968,
             "rejected_examples": ["Mia carried a the bell." + hostile], "ngram13_in_training_share": 0.081,

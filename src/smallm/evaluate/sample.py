@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-BATCH = 32
+from smallm.model.generate import SamplingConfig, decoder_of, encode_prompt, generate_batch, stop_ids_of
 
 
 @dataclass(frozen=True)
@@ -23,19 +23,20 @@ class Sample:
 
 
 def sample_texts(loaded: Any, prompts: Sequence[str], max_tokens: int, temperature: float, seed: int) -> list[Sample]:
-    """One continuation of each prompt, in order; prompts longer than the context keep their beginning."""
-    from smallm.model.generate import SamplingConfig, generate_batch
-
-    tokenizer, context = loaded.tokenizer, loaded.model.config.context
-    end = tokenizer.eos_token_id
-    found: list[Sample] = []
-    for start in range(0, len(prompts), BATCH):
-        batch = prompts[start : start + BATCH]
-        ids = [[tokenizer.bos_token_id, *tokenizer.encode(p, add_special_tokens=False)][: context - 1] for p in batch]
-        room = min(max_tokens, context - max(map(len, ids)))
-        sampling = SamplingConfig(max_new_tokens=room, temperature=temperature, seed=seed + start)
-        for prompt, new in zip(batch, generate_batch(loaded.model, ids, sampling, stop_ids=(end,)), strict=True):
-            ended = len(new) < room or (bool(new) and new[-1] == end)
-            text = tokenizer.decode([i for i in new if i != end], skip_special_tokens=True)
-            found.append(Sample(prompt, text, seed + start, ended))
-    return found
+    """One continuation of each prompt, in order, sample i from seed + i; a prompt longer than the context is cut."""
+    context = loaded.model.config.context
+    ids = [encode_prompt(loaded.tokenizer, prompt)[: context - 1] for prompt in prompts]
+    sampling = SamplingConfig(max_new_tokens=max_tokens, temperature=temperature, seed=seed)
+    stop, usable = stop_ids_of(loaded.tokenizer), len(loaded.tokenizer)
+    decode = decoder_of(loaded.tokenizer)
+    return [
+        Sample(
+            prompt=prompt,
+            text=decode(new),
+            seed=seed + i,
+            ended=len(new) < max_tokens and len(begun) + len(new) < context,
+        )
+        for i, (prompt, begun, new) in enumerate(
+            zip(prompts, ids, generate_batch(loaded.model, ids, sampling, stop, usable=usable), strict=True)
+        )
+    ]

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from smallm.core.config import Recipe
-from smallm.core.files import read_json, sha256_file
+from smallm.core.files import sha256_file
 from smallm.core.run import Run
 
 # Lengths are read from shards until so many documents are seen; the page says how many there were.
@@ -251,9 +251,16 @@ def _openings(data: Path, characters: int = 160) -> dict[str, str]:
     return dict(sorted(found.items()))
 
 
+class Record(dict[str, Any]):
+    """A JSON object whose absent keys are None: templates print these as "not measured"."""
+
+    def __missing__(self, key: str) -> None:
+        return None
+
+
 def _json(path: Path) -> Any:
     try:
-        return read_json(path)
+        return json.loads(path.read_text("utf-8"), object_hook=Record)
     except (OSError, ValueError):
         return None
 

@@ -296,7 +296,7 @@ def _svg(salt: str, title: str, width: float, height: float, draw: Callable[[Any
     return _themed(out.getvalue(), title, points)
 
 
-def _style(salt: str) -> dict[str, Any]:
+def _style(salt: str) -> Any:
     return {
         "svg.hashsalt": f"smallm-{salt}",
         "svg.fonttype": "none",
