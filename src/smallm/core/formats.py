@@ -118,6 +118,13 @@ FORMATS: tuple[Format, ...] = (
         more_columns=True,
     ),
     Format(
+        "dropped documents",
+        ("data/dropped/*.parquet",),
+        "parquet",
+        "One file a reason; the text of the first 100, null after that.",
+        columns={"id": "string", "source": "string", "reason": "string", "text": "string"},
+    ),
+    Format(
         "data manifest",
         ("data/manifest.json",),
         "json",
