@@ -80,7 +80,8 @@ def continues(old: Any, new: Any) -> bool:
 
 
 def eval_config(recipe: Recipe) -> dict[str, Any]:
-    return {"eval": affecting(recipe.eval), "seed": recipe.seed, "prompts": recipe.prompts}
+    shown = {"prompts": recipe.prompts, "samples": recipe.report.samples}  # eval/ holds the samples
+    return {"eval": affecting(recipe.eval), "seed": recipe.seed, **shown}
 
 
 def report_config(recipe: Recipe) -> dict[str, Any]:

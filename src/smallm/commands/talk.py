@@ -11,7 +11,7 @@ import contextlib
 import dataclasses
 import json
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -33,18 +33,40 @@ def generate_command(model: str, prompt: str, options: dict[str, Any], *, as_jso
     text = sys.stdin.read() if prompt == "-" else prompt
     sampling = SamplingConfig(**options)
     loaded = _load(model)
-    written = []
     if not as_json:
         print(text, end="", flush=True)
-    for piece in generate_text(loaded, text, sampling):
-        written.append(piece)
-        if not as_json:
-            print(piece, end="", flush=True)
+    written, reason = stream(generate_text(loaded, text, sampling), show=not as_json)
     if as_json:
-        settings = dataclasses.asdict(sampling)
-        print(json.dumps({"model": str(loaded.path), "prompt": text, "text": "".join(written), "sampling": settings}))
+        facts = {"model": str(loaded.path), "prompt": text, "text": written, "ended": reason}
+        print(json.dumps(facts | {"sampling": dataclasses.asdict(sampling)}))
     else:
         print()
+        if reason == CONTEXT:
+            say(f"(the model's context of {loaded.config.context} tokens is full)")
+
+
+# Why a generation ended, as model/generate.py calls it: the text came to its end, or no room was left.
+TEXT_ENDS, CONTEXT = "stop id", "context full"
+
+
+def stream(pieces: Iterator[str], *, show: bool = True) -> tuple[str, str | None]:
+    """Print pieces as they come; returns the text and the reason that the generator gives at its end.
+
+    Ctrl-C ends the text where it is (reason "interrupted"), unless nothing was written yet.
+    """
+    written = ""
+    while True:
+        try:
+            piece = next(pieces)
+            written += piece
+            if show:
+                print(piece, end="", flush=True)
+        except StopIteration as end:
+            return written, end.value
+        except KeyboardInterrupt:
+            if not written:
+                raise
+            return written, "interrupted"
 
 
 def _load(model: str) -> Any:
@@ -60,6 +82,8 @@ def chat_command(model: str, options: dict[str, Any]) -> None:
     from smallm.model.generate import SamplingConfig
 
     loaded = _load(model)
+    if loaded.tokenizer is None:
+        raise UserError(f"{loaded.path}: has no tokenizer, so it can neither read nor write text.")
     say(introduction(loaded.path, _recipe_beside(loaded.path)))
     Chat(loaded, SamplingConfig(**options)).run(_lines())
 
@@ -149,16 +173,10 @@ class Chat:
         self.text += join + line
         if line:
             print(line, end="", flush=True)
-        began = len(self.text)
-        try:
-            for piece in generate_text(self.loaded, self._fitting(), self.sampling):
-                self.text += piece
-                print(piece, end="", flush=True)
-        except KeyboardInterrupt:
-            if len(self.text) == began:
-                raise
+        written, reason = stream(generate_text(self.loaded, self._fitting(), self.sampling))
         print(flush=True)
-        if len(self.text) == began:
+        self.text += written
+        if reason == TEXT_ENDS:
             say("(the text ends here; the next line begins a new one)")
             self.text = ""
         # The next turn draws other numbers, and the whole chat is the same for the same seed.
