@@ -220,9 +220,11 @@ def until_stop(pieces: Generator[str, None, str], stop: Sequence[str]) -> Genera
 
 def encode_prompt(tokenizer: Any, prompt: str) -> list[int]:
     """Ids of a prompt as a document begins: BOS first, which smallm's tokenizers leave to the caller."""
+    from smallm.tokenizer.directory import bos_id
+
     ids = list(tokenizer.encode(prompt, add_special_tokens=False)) if prompt else []
-    bos = tokenizer.bos_token_id
-    return ids if bos is None or ids[:1] == [bos] else [bos, *ids]
+    bos = bos_id(tokenizer)
+    return ids if ids[:1] == [bos] else [bos, *ids]
 
 
 def stop_ids_of(tokenizer: Any) -> set[int]:
