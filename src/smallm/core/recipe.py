@@ -77,7 +77,7 @@ def packaged_recipes() -> dict[str, str]:
     """Name -> YAML text of the recipes in the package, sorted."""
     folder = resources.files("smallm") / "recipes"
     files = [f for f in folder.iterdir() if f.name.endswith(".yaml")] if folder.is_dir() else []
-    return {f.name.removesuffix(".yaml"): f.read_text("utf-8") for f in sorted(files, key=lambda f: f.name)}
+    return dict(sorted((f.name.removesuffix(".yaml"), f.read_text("utf-8")) for f in files))
 
 
 def dump_recipe(recipe: Recipe) -> str:
