@@ -13,6 +13,7 @@ import pytest
 from smallm.core.config import Recipe
 from smallm.core.errors import SmallmError, UserError
 from smallm.core.files import sha256_file
+from smallm.core.formats import validate
 from smallm.core.run import Run
 from smallm.core.tokenfile import open_split
 from smallm.tokenizer.directory import load_tokenizer, tokenizer_sha256
@@ -59,6 +60,11 @@ def test_shards_hold_each_document_once_with_bos_ids_and_bytes(copy: Run):
         ]
     assert manifest["dtype"] == "uint16"
     assert manifest["vocab_size"] == len(tokenizer)
+
+
+def test_files_have_the_forms_that_are_published(copy: Run):
+    for path in [*encode_data(Recipe(), copy).iterdir(), *(copy.path / "tokenizer").iterdir()]:
+        validate(path, copy.path)
 
 
 def test_a_special_name_in_a_text_is_plain_text(copy: Run):

@@ -9,25 +9,17 @@ from pathlib import Path
 from smallm.core.config import Recipe, TokenizerConfig
 from smallm.core.console import count, say
 from smallm.core.errors import UserError
-from smallm.core.files import HashCache, new_directory, write_json
+from smallm.core.files import new_directory, write_json
 from smallm.core.run import Run
 from smallm.tokenizer import documents
 from smallm.tokenizer.bpe import train_bpe
 from smallm.tokenizer.char import NO_GGUF, train_char
-from smallm.tokenizer.directory import COPIED, copy_directory, load_tokenizer, write_directory
+from smallm.tokenizer.directory import copy_directory, load_tokenizer, write_directory
 from smallm.tokenizer.report import make_report
 from smallm.tokenizer.specials import RESERVED
 from smallm.tokenizer.unigram import to_tokenizers, train_unigram
 
 SMALLEST = len(RESERVED) + 256  # specials and bytes
-
-
-def fingerprint(recipe: Recipe, hashes: HashCache) -> dict[str, str]:
-    """What the stage reads from outside the run: the files of tokenizer.path, by hash."""
-    if recipe.tokenizer.path is None:
-        return {}
-    source = Path(recipe.tokenizer.path).expanduser()
-    return {f"tokenizer.path/{n}": hashes(source / n) for n in COPIED if (source / n).is_file()}
 
 
 def make_tokenizer(recipe: Recipe, run: Run) -> Path:
