@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import pytest
 import torch
 from torch import nn
@@ -70,6 +72,7 @@ def test_every_parameter_is_in_exactly_one_group(preset: str, tied: bool) -> Non
     assert sorted(seen) == sorted(id(p) for p in model.parameters())
     assert all(p.ndim == 2 and name.startswith("blocks.") for name, p in groups["matrices"])
     assert {name for name, _ in groups["embeddings"]} >= {"embed.weight"}
+    assert [name for name, _ in groups["head"]] == ([] if tied else ["head.weight"])
     assert all(p.ndim == 1 for _, p in groups["vectors"])
 
 
@@ -83,7 +86,7 @@ def test_what_is_decayed_is_what_the_table_says(kind: str) -> None:
         p.grad = torch.zeros_like(p)
     optimizers.step()
     for group, members in parameter_groups(model).items():
-        decayed = group == "matrices" or (group == "embeddings" and kind == "adamw")
+        decayed = group == "matrices" or (group in ("embeddings", "head") and kind == "adamw")
         for name, p in members:
             torch.testing.assert_close(p.detach(), before[name] * (0.95 if decayed else 1.0))
 
@@ -111,11 +114,12 @@ def test_a_saved_optimiser_goes_on_as_if_never_stopped(kind: str) -> None:
 
 def test_rates_are_multiples_of_each_groups_peak() -> None:
     train = TrainConfig(learning_rate=0.5, muon_learning_rate=0.1, embedding_learning_rate=0.7)
-    optimizers = Optimizers(tiny(), train)
+    train = dataclasses.replace(train, head_learning_rate=0.3)
+    optimizers = Optimizers(tiny(tied=False), train)
     for multiplier in (0.5, 0.0, 1.0):
         optimizers.set_rate(multiplier)
         rates = [group["lr"] for o in optimizers.all for group in o.param_groups]
-        assert rates == pytest.approx([0.1 * multiplier, 0.7 * multiplier, 0.5 * multiplier])
+        assert rates == pytest.approx([x * multiplier for x in (0.1, 0.7, 0.3, 0.5)])
 
 
 def test_clipping_scales_all_gradients_to_the_limit_and_reports_the_norm_before() -> None:

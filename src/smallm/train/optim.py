@@ -2,7 +2,8 @@
 
     group        parameters                              muon               adamw
     matrices     2-D weights of the blocks               Muon, decayed      AdamW, decayed
-    embeddings   token and position tables, the head     AdamW              AdamW, decayed (as GPT-2, nanoGPT)
+    embeddings   token and position tables (tied head)   AdamW              AdamW, decayed (as GPT-2, nanoGPT)
+    head         an output head of its own               AdamW              AdamW, decayed
     vectors      norms and biases                        AdamW              AdamW
 
 Muon (Jordan 2024) replaces the momentum of a matrix by its nearest semi-orthogonal one, found by
@@ -93,17 +94,18 @@ class Muon(torch.optim.Optimizer):
 
 
 def parameter_groups(model: nn.Module) -> dict[str, list[tuple[str, nn.Parameter]]]:
-    """Trainable parameters as matrices, embeddings (the output head counts), vectors, by name; each once."""
-    tables = {id(m.weight) for m in model.modules() if isinstance(m, nn.Embedding)}
+    """Trainable parameters as matrices, embeddings, head, vectors, by name; each once (a tied head: embeddings)."""
+    kinds = {id(m.weight): "embeddings" for m in model.modules() if isinstance(m, nn.Embedding)}
     for module in model.modules():
         head = getattr(module, "head", None)
         if isinstance(head, nn.Module):
-            tables |= {id(p) for p in head.parameters() if p.ndim == 2}
-    groups: dict[str, list[tuple[str, nn.Parameter]]] = {"matrices": [], "embeddings": [], "vectors": []}
+            for p in head.parameters():
+                if p.ndim == 2:
+                    kinds.setdefault(id(p), "head")
+    groups: dict[str, list[tuple[str, nn.Parameter]]] = {k: [] for k in ("matrices", "embeddings", "head", "vectors")}
     for name, p in model.named_parameters():
         if p.requires_grad:
-            kind = "embeddings" if id(p) in tables else "matrices" if p.ndim == 2 else "vectors"
-            groups[kind].append((name, p))
+            groups[kinds.get(id(p), "matrices" if p.ndim == 2 else "vectors")].append((name, p))
     return groups
 
 
@@ -118,13 +120,15 @@ class Optimizers:
         device = self.parameters[0].device.type
         decay, rate = train.weight_decay, train.learning_rate
         embedding_rate = train.embedding_learning_rate or rate
+        head_rate = train.head_learning_rate or embedding_rate
         self.all: list[torch.optim.Optimizer] = []
         if train.optimizer == "muon" and params["matrices"]:
             dtype = torch.bfloat16 if has_bf16(device) else torch.float32
             self.all.append(Muon(params["matrices"], train.muon_learning_rate, train.momentum, decay, dtype))
-            adam = [("embeddings", embedding_rate, 0.0), ("vectors", rate, 0.0)]
+            adam = [("embeddings", embedding_rate, 0.0), ("head", head_rate, 0.0), ("vectors", rate, 0.0)]
         else:
-            adam = [("matrices", rate, decay), ("embeddings", embedding_rate, decay), ("vectors", rate, 0.0)]
+            tables = [("embeddings", embedding_rate, decay), ("head", head_rate, decay)]
+            adam = [("matrices", rate, decay), *tables, ("vectors", rate, 0.0)]
         groups = [{"params": params[k], "lr": lr, "weight_decay": wd} for k, lr, wd in adam if params[k]]
         if groups:
             betas = (train.beta1, train.beta2)
