@@ -10,6 +10,7 @@ from publish.fake_run import fake_run
 
 from smallm.core.config import Recipe
 from smallm.core.files import read_json, write_json
+from smallm.core.formats import validate_run
 from smallm.core.run import Run
 from smallm.publish.facts import read_facts
 
@@ -58,3 +59,8 @@ def test_training_bits_per_byte_use_the_training_texts_own_tokens_and_bytes(tmp_
     assert facts.data is not None
     train = facts.data.splits["train"]
     assert facts.train_bits_factor == pytest.approx((train.tokens or 0) / train.bytes / 0.6931471805599453)
+
+
+def test_the_made_up_run_follows_the_formats(tmp_path: Path):
+    fake_run(tmp_path)
+    assert len(validate_run(tmp_path)) > 15

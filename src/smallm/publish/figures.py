@@ -1,73 +1,18 @@
-"""Figures of a run as SVG that fits its page: light and dark by CSS variables, text as text.
+"""The figures of a run: what is drawn from which facts. How it becomes SVG is svg.py's.
 
-matplotlib draws (deterministically: fixed salt, no date, no font on disk) with placeholder colours
-that become `var(--…)`. `inline` figures take the page's variables; `standalone` files carry their own
-style with both themes. Each line that can be read off has its points in `data-points` for the page's
-cross-hair: pixels, never parsed back into figures.
+Each figure names the run's file that its values come from; one whose values are missing is None, and
+the page says "not measured" in its place.
 """
 
 from __future__ import annotations
 
-import html
-import io
-import json
 import math
-import re
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable
 from typing import Any
 
 from smallm.core.console import count
 from smallm.publish.facts import Facts
-
-# Placeholder -> CSS variable. The values are the light theme, so a viewer without CSS still sees colours.
-COLOURS = {
-    "#1d2026": "--ink",
-    "#69707c": "--muted",
-    "#e3dfd6": "--line",
-    "#0f7669": "--c1",
-    "#c2541b": "--c2",
-    "#4b4fb8": "--c3",
-    "#a8326e": "--c4",
-    "#6d7517": "--c5",
-    "#5b6472": "--c6",
-}
-INK, MUTED, LINE, *SERIES = COLOURS
-DARK = dict(
-    zip(
-        COLOURS.values(),
-        ("#e9e7e2", "#9ba2ad", "#33373f", "#4fc9b6", "#f0925c", "#a5a8ff", "#ee86b7", "#c3cc63", "#aab3c0"),
-        strict=True,
-    )
-)
-FONT = "ui-sans-serif, system-ui, -apple-system, 'Segoe UI', Roboto, 'Helvetica Neue', Arial, sans-serif"
-# Inches at 72 points: at the page's widths (870 and 330 to 410 pixels) 10.5-point text is 11 to 13 pixels.
-WIDTHS = {"wide": 10.5, "narrow": 4.4}
-# A wide figure is this much taller than a narrow one.
-TALLER = {"wide": 1.3, "narrow": 1.0}
-
-
-@dataclass(frozen=True)
-class Figure:
-    """One figure in both widths; `file` is the run's file that its figures come from."""
-
-    name: str
-    title: str
-    file: str
-    wide: str
-    narrow: str
-
-
-@dataclass(frozen=True)
-class Line:
-    """One series: x and y of equal length, a label, and how to say one point in words."""
-
-    label: str
-    x: Sequence[float]
-    y: Sequence[float]
-    colour: str
-    say: Callable[[float, float], str]
-    marker: str = ""
+from smallm.publish.svg import INK, LINE, MUTED, SERIES, Figure, Line, draw_figure
 
 
 def make_figures(facts: Facts) -> dict[str, Figure]:
@@ -150,7 +95,7 @@ def lengths(facts: Facts) -> Figure | None:
     """How long documents are, by source, on a logarithmic axis."""
     found = {k: [n for n in v if n > 0] for k, v in (facts.data.lengths if facts.data else {}).items()}
     colours = source_colours(facts)
-    found = {k: found[k] for k in [*colours, *found] if found.get(k)}
+    found = {k: found[k] for k in in_manifest_order(facts, found) if found[k]}
     if not found:
         return None
     low = math.floor(math.log10(min(map(min, found.values()))))
@@ -171,7 +116,7 @@ def lengths(facts: Facts) -> Figure | None:
         ax.xaxis.set_minor_formatter("")
         _legend(ax, len(found))
 
-    return _figure("lengths", "How long documents are", "data/manifest.json", 2.6, lambda ax, plot: draw(ax))
+    return draw_figure("lengths", "How long documents are", "data/manifest.json", 2.6, lambda ax, plot: draw(ax))
 
 
 def by_source(facts: Facts) -> Figure | None:
@@ -184,7 +129,7 @@ def by_source(facts: Facts) -> Figure | None:
     if len(sources) > 1:
         colours = source_colours(facts)
         gzips = gzip.get("by_source") or {}
-        rows += [(k, v, gzips.get(k), colours.get(k, INK)) for k, v in sources.items()]
+        rows += [(k, sources[k], gzips.get(k), colours.get(k, INK)) for k in in_manifest_order(facts, sources)]
 
     def draw(ax: Any) -> None:
         for i, (_, figures, zipped, colour) in enumerate(rows):
@@ -203,7 +148,7 @@ def by_source(facts: Facts) -> Figure | None:
 
     height = 0.85 + 0.42 * len(rows)
     title = "Bits per byte by source, with 95 % intervals"
-    return _figure("by-source", title, facts.evaluation_file, height, lambda ax, plot: draw(ax))
+    return draw_figure("by-source", title, facts.evaluation_file, height, lambda ax, plot: draw(ax))
 
 
 def _whisker(ax: Any, row: int, figures: dict[str, Any], colour: str) -> None:
@@ -223,15 +168,10 @@ def source_colours(facts: Facts) -> dict[str, str]:
     return {name: SERIES[i % len(SERIES)] for i, name in enumerate(names)}
 
 
-def standalone(figure: Figure) -> str:
-    """The wide figure as a file of its own: its colours follow the reader's theme."""
-    light = "".join(f"{name}:{value};" for value, name in COLOURS.items())
-    dark = "".join(f"{name}:{value};" for name, value in DARK.items())
-    style = (
-        f"<style>svg{{font-family:{FONT};{light}}}"
-        f"@media (prefers-color-scheme: dark){{svg{{{dark}}}}}</style><title>{_escape(figure.title)}</title>"
-    )
-    return re.sub(r"(<svg[^>]*>)", lambda m: m.group(1) + style, figure.wide, count=1) + "\n"
+def in_manifest_order(facts: Facts, by_name: dict[str, Any]) -> list[str]:
+    """The keys of a table by source as the manifest orders them, then any others."""
+    known = [s.name for s in facts.data.sources] if facts.data else []
+    return [*(name for name in known if name in by_name), *(name for name in by_name if name not in known)]
 
 
 def _lines(
@@ -259,85 +199,7 @@ def _lines(
         if len(lines) > 1:
             _legend(ax, len(lines))
 
-    return _figure(name, title, file, height, draw)
-
-
-def _figure(name: str, title: str, file: str, height: float, draw: Callable[[Any, Any], None]) -> Figure:
-    drawn = {size: _svg(f"{name}-{size}", title, width, height * TALLER[size], draw) for size, width in WIDTHS.items()}
-    return Figure(name, title, file, drawn["wide"], drawn["narrow"])
-
-
-def _svg(salt: str, title: str, width: float, height: float, draw: Callable[[Any, Any], None]) -> str:
-    """One drawing as an `<svg>` element with CSS colours and `data-points` of its lines."""
-    import matplotlib
-    from matplotlib.backends.backend_svg import FigureCanvasSVG
-    from matplotlib.figure import Figure as Canvas
-
-    plotted: list[tuple[Line, Any]] = []
-
-    def plot(ax: Any, line: Line) -> None:
-        size = 3.5 if len(line.x) < 60 else 0
-        ax.plot(line.x, line.y, line.marker + "-", color=line.colour, linewidth=1.8, markersize=size, label=line.label)
-        plotted.append((line, ax))
-
-    with matplotlib.rc_context(_style(salt)):
-        canvas = Canvas(figsize=(width, height), layout="constrained")
-        FigureCanvasSVG(canvas)
-        ax = canvas.add_subplot()
-        draw(ax, plot)
-        out = io.StringIO()
-        canvas.savefig(out, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
-        points = [
-            [round(float(px), 1), round(height * 72 - float(py), 1), line.say(x, y), COLOURS[line.colour]]
-            for line, axes in plotted
-            for x, y in zip(line.x, line.y, strict=True)
-            for px, py in [axes.transData.transform((x, y)) * 72 / canvas.dpi]
-        ]
-    return _themed(out.getvalue(), title, points)
-
-
-def _style(salt: str) -> Any:
-    return {
-        "svg.hashsalt": f"smallm-{salt}",
-        "svg.fonttype": "none",
-        "figure.dpi": 72,
-        "font.family": "sans-serif",
-        "font.sans-serif": ["DejaVu Sans"],
-        "font.size": 10.5,
-        "text.color": INK,
-        "axes.labelcolor": MUTED,
-        "axes.edgecolor": LINE,
-        "axes.grid": True,
-        "axes.axisbelow": True,
-        "axes.spines.top": False,
-        "axes.spines.right": False,
-        "axes.unicode_minus": False,
-        "grid.color": LINE,
-        "grid.linewidth": 0.7,
-        "xtick.color": LINE,
-        "ytick.color": LINE,
-        "xtick.labelcolor": MUTED,
-        "ytick.labelcolor": MUTED,
-        "legend.frameon": False,
-    }
-
-
-def _themed(svg: str, title: str, points: list[list[Any]]) -> str:
-    """Strip the prolog, fixed size, fonts and clashing ids; colours become CSS variables."""
-    svg = svg[svg.index("<svg") :]
-    svg = re.sub(r'(<svg[^>]*?) width="[^"]*pt"', r"\1", svg)
-    svg = re.sub(r'(<svg[^>]*?) height="[^"]*pt"', r"\1", svg)
-    svg = re.sub(r"<metadata>.*?</metadata>", "", svg, flags=re.DOTALL)
-    svg = re.sub(
-        r' id="(?:figure|axes|patch|line2d|text|matplotlib\.axis|xtick|ytick|legend|LineCollection)_\d+"', "", svg
-    )
-    svg = re.sub(r"font: ([\d.]+)px [^;\"]*", r"font-size: \1px", svg)
-    for colour, name in COLOURS.items():
-        svg = svg.replace(colour, f"var({name})")
-    data = f' role="img" aria-label="{_escape(title)}"'
-    if points:
-        data += f' data-points="{_escape(json.dumps(points, separators=(",", ":")))}"'
-    return svg.replace("<svg", "<svg" + data, 1).strip()
+    return draw_figure(name, title, file, height, draw)
 
 
 def _plain_counts(axis: Any) -> None:
@@ -354,7 +216,3 @@ def _short(name: str, limit: int = 22) -> str:
     """matplotlib reads $…$ as mathematics: escape it."""
     name = name if len(name) <= limit else name[: limit - 1] + "…"
     return name.replace("$", r"\$")
-
-
-def _escape(text: str) -> str:
-    return html.escape(text, quote=True)

@@ -18,7 +18,8 @@ from smallm.core.run import Run
 from smallm.publish import words
 from smallm.publish.cards import write_cards
 from smallm.publish.facts import Facts, read_facts
-from smallm.publish.figures import Figure, make_figures, standalone
+from smallm.publish.figures import in_manifest_order, make_figures
+from smallm.publish.svg import Figure, standalone
 
 MOMENTS = 6  # samples through training that are shown open; the file has them all
 
@@ -90,7 +91,7 @@ def markdown_text(text: Any) -> str:
     """`text` on one line of Markdown or in a table cell, with nothing in it read as markup."""
     flat = " ".join(str(text).split())
     flat = flat.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
-    return "".join("\\" + c if c in "\\`*_{}[]()#|!~$" else c for c in flat)
+    return "".join("\\" + c if c in "\\`*_{}[]#|!~$" else c for c in flat)
 
 
 def markdown_block(text: str) -> str:
@@ -113,11 +114,15 @@ def tokenizer_bars(facts: Facts) -> list[dict[str, Any]]:
     """Bytes per token by source, as shares of the largest."""
     found = {k: v for k, v in ((facts.tokenizer or {}).get("by_source") or {}).items() if v}
     largest = max(found.values(), default=1.0)
-    names = [s.name for s in facts.data.sources] if facts.data else []
+    names = [s.name for s in facts.data.sources] if facts.data else list(found)
     return [
-        {"name": name, "value": found[name], "share": found[name] / largest, "colour": i % 6 + 1}
-        for i, name in enumerate([*names, *(name for name in found if name not in names)])
-        if name in found
+        {
+            "name": name,
+            "value": found[name],
+            "share": found[name] / largest,
+            "colour": names.index(name) % 6 + 1 if name in names else 6,
+        }
+        for name in in_manifest_order(facts, found)
     ]
 
 
@@ -169,7 +174,8 @@ def evaluation_rows(facts: Facts) -> list[dict[str, Any]]:
     rows = [{"name": "all held-out text", "gzip": gzip.get("value"), **overall}]
     sources = facts.evaluation.get("by_source") or {}
     if len(sources) > 1:
-        rows += [{"name": k, "gzip": (gzip.get("by_source") or {}).get(k), **v} for k, v in sources.items()]
+        gzips = gzip.get("by_source") or {}
+        rows += [{"name": k, "gzip": gzips.get(k), **sources[k]} for k in in_manifest_order(facts, sources)]
     for row in rows:
         row["plus_minus"] = words.plus_minus(row)
         row["perplexity_value"] = (row.get("perplexity") or {}).get("value")
