@@ -5,23 +5,18 @@ frequencies fall with the rank, so that the tail is there but rare.
 """
 
 BOYS = """Tom, Ben, Sam, Max, Leo, Jack, Finn, Noah, Oscar, Henry, Theo, Peter, Adam, Luke, Owen, Felix, Daniel, Eli,
-Hugo, Jonas, Milo, Ravi, Omar, Paul, Simon, Victor, Walter, Arthur, Bruno, Carl, David, Edgar, Frank, George, Harvey,
-Ivan, Jasper, Kofi, Louis, Martin, Nils, Otto, Pablo, Quentin, Robert, Stefan, Tariq, Umar, Vincent, Wesley, Xavier,
-Yusuf, Zane, Amir, Boris, Cyrus, Diego, Emil, Fergus, Gideon, Hector, Isaac, Julian, Kenji, Lionel, Marco, Nathan"""
+Hugo, Jonas, Milo, Ravi, Omar, Paul, Simon, Victor, Walter, Arthur, Bruno, Carl, David, Edgar, Frank,
+George, Harvey, Ivan"""
 
 GIRLS = """Lily, Mia, Anna, Emma, Ella, Rosa, Nora, Clara, Ruby, Sara, Lucy, Maya, Ivy, Zoe, Alice, Grace, Hannah,
-Julia, Molly, Nina, Olive, Polly, Rita, Sofia, Tessa, Vera, Wendy, Amina, Bella, Carmen, Daphne, Elena, Flora, Greta,
-Helen, Iris, Jenny, Katie, Leila, Martha, Nadia, Odette, Petra, Queenie, Rachel, Stella, Tara, Una, Violet, Willa,
-Ximena, Yara, Zelda, Agnes, Bertha, Cora, Dora, Edith, Fiona, Gemma, Harriet, Ingrid, Joanna, Klara, Linnea, Mabel,
-Noor"""
+Julia, Molly, Nina, Olive, Polly, Rita, Sofia, Tessa, Vera, Wendy, Amina, Bella, Carmen, Daphne, Elena,
+Flora, Greta, Helen, Iris"""
 
-ANIMAL_BOYS = """Pip, Bramble, Rusty, Barnaby, Whiskers, Chip, Bo, Fuzz, Acorn, Basil, Button, Copper, Dash, Flint,
-Gus, Hopper, Jumble, Kip, Mossy, Nibbles, Oakley, Pebble, Quill, Rufus, Scout, Thistle, Tumble, Waffle, Ziggy,
-Bristle"""
+ANIMAL_BOYS = """Pip, Bramble, Rusty, Barnaby, Whiskers, Chip, Bo, Fuzz, Acorn, Basil, Button, Copper, Dash, Flint, Gus,
+Hopper, Jumble, Kip"""
 
-ANIMAL_GIRLS = """Daisy, Hazel, Clover, Poppy, Fern, Nutmeg, Maple, Willow, Honey, Juniper, Bluebell, Cricket,
-Dewdrop, Feather, Ginger, Heather, Jasmine, Lark, Mimi, Nettle, Opal, Petal, Primrose, Rosie, Snowdrop, Twinkle,
-Velvet, Wren, Tansy, Minnow"""
+ANIMAL_GIRLS = """Daisy, Hazel, Clover, Poppy, Fern, Nutmeg, Maple, Willow, Honey, Juniper, Bluebell, Cricket, Dewdrop,
+Feather, Ginger, Heather, Jasmine, Lark"""
 
 SPECIES = """rabbit, fox, mouse, bear, squirrel, hedgehog, badger, otter, frog, beaver, raccoon, mole, deer, duck,
 goose, turtle, lamb, piglet, goat, donkey, panda, koala, monkey, penguin, lizard, hamster, elephant, pony, chipmunk,
