@@ -37,12 +37,17 @@ class Borders:
         if torch.device(device) == self.segments_BT.device:
             return self
         moved = {
-            name: value.to(device, non_blocking=non_blocking)
+            name: _pinned(value, device).to(device, non_blocking=non_blocking)
             for name in ("segments_BT", "mask_B1TT", "lengths")
             if (value := getattr(self, name)) is not None
         }
         borders = replace(self, **moved)
         return replace(borders, block_mask=_block_mask(borders)) if self.backend == "flex" else borders
+
+
+def _pinned(tensor: Tensor, device: torch.device | str) -> Tensor:
+    """In page-locked memory, where it goes to CUDA: a copy from other memory waits for the GPU's queue."""
+    return tensor.pin_memory() if torch.device(device).type == "cuda" and tensor.device.type == "cpu" else tensor
 
 
 def make_borders(
