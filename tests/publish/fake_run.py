@@ -68,7 +68,15 @@ def fake_run(
     rng = random.Random(3)
     path.mkdir(parents=True, exist_ok=True)
     write_text(path / "recipe.yaml", dump_recipe(recipe))
-    write_json(path / "resolved.json", {"compile": "off", "dtype": "float32", "micro_batch": 16, "threads": 2})
+    write_json(
+        path / "resolved.json",
+        {
+            "compile": {"on": False, "why": "compilation is not tried on cpu"},
+            "dtype": "float32",
+            "micro_batch": 16,
+            "threads": 2,
+        },
+    )
     _data(path, {stories: ("synth", "synth:stories", story), python_docs: ("builtin", "python-docs", docs)}, rng)
     _tokenizer(path)
     _train(path, rng, hostile)
@@ -174,7 +182,8 @@ def _train(path: Path, rng: random.Random, hostile: str) -> None:
         path / "base" / "smallm.json",
         {"parameters": 4_198_400, "non_embedding_parameters": 3_149_824, "model": config, "tokens_seen": steps * batch,
          "tokenizer_sha256": sha256_file(path / "tokenizer" / "tokenizer.json"), "steps": steps, "train_seconds": 189.5,
-         "flops": 3.8e13, "weights_sha256": WEIGHTS},
+         "flops": 3.8e13, "weights_sha256": WEIGHTS,
+         "machine": {"cpu": "A CPU <of> the test", "cores": 2, "memory_bytes": 8_000_000_000, "gpus": []}},
     )  # fmt: skip
     write_json(path / "base" / "config.json", {"model_type": "qwen3"})
 

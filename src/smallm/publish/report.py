@@ -57,7 +57,7 @@ def view_of(facts: Facts, figures: dict[str, Figure]) -> dict[str, Any]:
         "evaluation_rows": evaluation_rows(facts),
         "slowest": max((s.seconds for s in facts.stages), default=1.0) or 1.0,
         "command": f"smallm run recipe.yaml --run {facts.name}",
-        "resolved": {k: v for k, v in sorted(facts.resolved.items()) if not isinstance(v, dict)},
+        "resolved": {k: decision(v) for k, v in sorted(facts.resolved.items())},
     }
 
 
@@ -97,6 +97,13 @@ def markdown_text(text: Any) -> str:
 def markdown_block(text: str) -> str:
     """`text` as an indented quotation that no content can leave."""
     return "\n".join("> " + markdown_text(line) if line.strip() else ">" for line in str(text).strip().split("\n"))
+
+
+def decision(value: Any) -> str:
+    """A value of resolved.json in words: {"on": …, "why": …} as 'on: why'."""
+    if isinstance(value, dict) and "on" in value:
+        return ("on" if value["on"] else "off") + (f": {value['why']}" if value.get("why") else "")
+    return str(value)
 
 
 def source_bars(facts: Facts) -> list[dict[str, Any]]:

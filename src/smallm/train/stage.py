@@ -267,6 +267,12 @@ def _write_base(recipe: Recipe, run: Run, decoder: Decoder, manifest: dict[str, 
             "flops": job.flops_per_token * state.tokens,
             "weights_sha256": sha256_file(partial / "model.safetensors"),
             "init_from": recipe.train.init_from,
+            "machine": {
+                "cpu": hardware.cpu_name(),
+                "cores": hardware.cores(),
+                "memory_bytes": hardware.memory()[0],
+                "gpus": [gpu.name for gpu in hardware.gpus()],
+            },
         }
         write_json(partial / "smallm.json", facts)
     return final
