@@ -24,6 +24,7 @@ SETTINGS: dict[str, Any] = {
     "no_args_is_help": True,
     "rich_markup_mode": None,  # plain help: rich would take longer to import than the verb to answer
     "pretty_exceptions_enable": False,
+    "add_completion": False,  # as the help option of the groups, below
     "context_settings": {"help_option_names": ["-h", "--help"], "max_content_width": 110},
 }
 app = typer.Typer(help="The workbench for small language models: from raw text to a published model.", **SETTINGS)
@@ -85,10 +86,29 @@ def _version(wanted: bool) -> None:
         raise typer.Exit()
 
 
-@app.callback()
+def _help(context: typer.Context, wanted: bool) -> None:
+    if wanted:
+        print(context.get_help())
+        raise typer.Exit()
+
+
+# Of the groups, in place of typer's own: that one has no default, and typer loads pydantic to make a boolean of it
+# before it comes to any verb's help (0.2 s).
+HelpOption = Annotated[
+    bool, typer.Option("--help", "-h", callback=_help, is_eager=True, help="Show this message and exit.")
+]
+
+
+@app.callback(add_help_option=False)
 def _root(
     version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Print it.")] = False,
+    help: HelpOption = False,
 ) -> None:
+    pass
+
+
+@recipes.callback(add_help_option=False)
+def _recipes(help: HelpOption = False) -> None:
     pass
 
 
@@ -105,7 +125,10 @@ def run(
     ] = False,
     json: JsonOption = False,
 ) -> None:
-    """Make a run of a recipe; done stages are skipped, Ctrl-C and kill are safe."""
+    """Make a recipe's run; stages that are done are skipped.
+
+    Ctrl-C and kill are safe at any moment: the same command goes on from there.
+    """
     from smallm.commands.run import run_command
 
     run_command(recipe, name=name, only=only, overrides=overrides, redo=redo, verify=verify, as_json=json)
@@ -119,7 +142,7 @@ def plan(
     overrides: SetOption = [],  # noqa: B006
     json: JsonOption = False,
 ) -> None:
-    """Will it fit, how long does it take, what does it cost; nothing is run."""
+    """Will it fit, how long, at what cost; runs nothing."""
     from smallm.commands.plan import plan_command
 
     plan_command(recipe, gpus=gpu, overrides=overrides, as_json=json)
@@ -129,12 +152,14 @@ def plan(
 @guarded
 def new(
     directory: Annotated[Path, typer.Argument(metavar="DIR", help="A folder of text files.")],
-    to: Annotated[Path | None, typer.Option("--to", metavar="FILE", help="Default: NAME.yaml here.")] = None,
+    name: Annotated[
+        str | None, typer.Option("--name", help="Of the recipe and its run; default: the folder's.")
+    ] = None,
 ) -> None:
-    """Read the files of a folder, say what is there, and write a commented recipe for them."""
+    """Look through a folder, write a recipe for it."""
     from smallm.commands.new import new_command
 
-    new_command(directory, to)
+    new_command(directory, name)
 
 
 Tokens = Annotated[int, typer.Option("--max-new-tokens", min=1, help="Tokens to write at most.")]
@@ -189,7 +214,7 @@ def chat(
     temperature: Temperature = 0.8,
     seed: Seed = 0,
 ) -> None:
-    """Write with a model, line by line; /help lists what can be set."""
+    """Write with a model, line by line."""
     from smallm.commands.talk import chat_command
 
     chat_command(model, {"max_new_tokens": max_new_tokens, "temperature": temperature, "seed": seed})
@@ -198,7 +223,7 @@ def chat(
 @app.command()
 @guarded
 def doctor(json: JsonOption = False) -> None:
-    """What this machine has, what works on it, and what smallm will use."""
+    """What this machine has and what smallm will use."""
     from smallm.commands.doctor import doctor_command
 
     doctor_command(as_json=json)
@@ -216,7 +241,7 @@ def recipe_list(json: JsonOption = False) -> None:
 @recipes.command("check")
 @guarded
 def recipe_check(recipe: RecipeArg, overrides: SetOption = [], json: JsonOption = False) -> None:  # noqa: B006
-    """Read a recipe without running it; every mistake with its file and line."""
+    """Say every mistake in a recipe, with file and line."""
     from smallm.commands.recipes import check_command
 
     check_command(recipe, overrides, as_json=json)
@@ -225,7 +250,7 @@ def recipe_check(recipe: RecipeArg, overrides: SetOption = [], json: JsonOption 
 @recipes.command("schema")
 @guarded
 def recipe_schema() -> None:
-    """JSON Schema of a recipe on stdout: every key, its default and meaning; editors read it."""
+    """Every key, its default and meaning, as JSON Schema."""
     from smallm.commands.recipes import schema_command
 
     schema_command()
