@@ -1,29 +1,22 @@
 """Words for objects, food, tools, work and skills, the most frequent first; data only, written for smallm."""
 
-# verb (base | past | ing form) : the objects that one does this with; "it" or the noun follows the verb
+# verb (base | past | ing form) : the objects that one does this with; "it" or the noun follows the verb.
+# Few verbs and few objects on purpose: "wore the ball" was the commonest fault of a model of 4M parameters.
 OBJECTS = {
-    "fly|flew|flying": "kite, glider, balloon",
-    "bounce|bounced|bouncing": "ball",
-    "ride|rode|riding": "bicycle, scooter, sled, tricycle, skateboard, unicycle",
-    "push|pushed|pushing": "truck, cart, train, tractor, wheelbarrow, van",
-    "pull|pulled|pulling": "wagon, sledge, trolley",
-    "play|played|playing": """drum, flute, guitar, banjo, fiddle, harp, tambourine, ukulele, accordion, cello, lute,
-        organ""",
-    "blow|blew|blowing": "whistle, horn, trumpet, bugle",
-    "wear|wore|wearing": """hat, scarf, cap, crown, ring, necklace, cape, coat, mask, ribbon, badge, helmet, apron,
-        bracelet, sweater, jacket, vest, bonnet, cloak, glove, brooch, tiara""",
-    "read|read|reading": "book, map, comic, atlas, letter, diary",
-    "hug|hugged|hugging": "doll, pillow, blanket, puppet, quilt, cushion",
-    "spin|spun|spinning": "top, pinwheel, globe, yo-yo, wheel",
-    "roll|rolled|rolling": "hoop, marble, barrel",
-    "sail|sailed|sailing": "boat, ship, raft, canoe",
-    "ring|rang|ringing": "bell, gong, chime",
-    "admire|admired|admiring": """shell, stone, feather, crystal, mirror, coin, statue, vase, button, bead, pebble,
-        medal, clock, acorn, painting, teapot, locket, pearl, emblem, thimble""",
-    "play with|played with|playing with": """puzzle, robot, rattle, spinner, rocket, castle, telescope, magnet, rope,
-        compass""",
-    "carry|carried|carrying": """lantern, basket, umbrella, bag, box, flag, bucket, cup, jar, key, candle, purse,
-        torch, banner""",
+    "fly|flew|flying": "kite, glider, balloon, rocket",
+    "ride|rode|riding": "bicycle, scooter, sled, tricycle",
+    "play|played|playing": "drum, flute, guitar, trumpet, fiddle, harp",
+    "wear|wore|wearing": "hat, scarf, crown, cap, ring, cape, coat, mask, necklace, sweater, helmet, bracelet",
+    "read|read|reading": "book, map, letter, comic",
+    "hug|hugged|hugging": "doll, pillow, blanket, puppet, quilt",
+    "roll|rolled|rolling": "ball, hoop, marble, barrel",
+    "spin|spun|spinning": "top, pinwheel, wheel, yo-yo",
+    "sail|sailed|sailing": "boat, ship, raft",
+    "ring|rang|ringing": "bell, gong",
+    "push|pushed|pushing": "truck, cart, train, wagon",
+    "carry|carried|carrying": "lantern, basket, umbrella, box, bag, flag, bucket, purse, jar, banner",
+    "admire|admired|admiring": """shell, stone, feather, mirror, crystal, coin, statue, vase, pearl, painting, locket,
+        thimble""",
 }
 
 QUALITIES = """red, blue, yellow, little, green, shiny, golden, new, big, purple, silver, orange, old, striped, tiny,
