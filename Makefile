@@ -19,7 +19,7 @@ test: $(VENV)/.test
 	$(PY) -m pytest
 
 test-fast: $(VENV)/.test
-	$(PY) -m pytest -m "not slow and not browser"
+	OMP_NUM_THREADS=1 $(PY) -m pytest -m "not slow and not browser" --numprocesses auto --dist loadfile
 
 check: $(VENV)/.dev
 	$(PY) -m ruff format --check .
