@@ -12,9 +12,11 @@ from smallm.core.config import Recipe, SourceConfig
 from smallm.core.errors import UserError
 from smallm.core.files import read_json
 from smallm.data.paths import list_files
+from smallm.data.python_docs import module_files
 
 BYTES_PER_TOKEN = 4.0  # byte-level BPE on English prose; a character tokenizer has 1
 COMPRESSION = 3.0  # text under gzip or zstd, and in parquet
+PROSE = 0.29  # docstrings and comments in the standard library's bytes (measured on 3.11: 2.59 of 8.93 MB)
 
 
 @dataclass(frozen=True)
@@ -48,6 +50,9 @@ def text_at_hand(recipe: Recipe, run: Path | None) -> Text:
 
 def source_bytes(source: SourceConfig) -> int | None:
     """Bytes of text in a source, by its files' sizes; None when only reading it tells."""
+    if source.builtin:
+        prose = int(PROSE * sum(f.path.stat().st_size for f in module_files()))
+        return min(prose, source.size or prose)
     if source.path is None:
         return source.size
     try:
