@@ -249,3 +249,9 @@ def test_an_empty_prompt_begins_a_new_document(tokenizer: Any) -> None:
 def test_a_model_without_a_tokenizer_cannot_write_text() -> None:
     with pytest.raises(UserError, match="no tokenizer"):
         next(generate_text(Loaded(decoder(), None), "x", GREEDY))
+
+
+def test_a_text_that_fills_the_context_is_said_to_end_there(tokenizer: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    model = decoder(vocab_size=384)
+    list(generate_text(Loaded(model, tokenizer), "the", SamplingConfig(max_new_tokens=500, temperature=30.0)))
+    assert "context of 48 tokens is full" in capsys.readouterr().err

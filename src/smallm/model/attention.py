@@ -221,7 +221,7 @@ _BACKENDS = {"reference": _reference, "flex": _flex, "varlen": _varlen}
 
 
 def _varlen_parameters() -> set[str]:
-    """The keyword arguments of torch's varlen_attn (2.11 has window_size; enable_gqa came with 2.12 or so)."""
+    """The keyword arguments of torch's varlen_attn (2.11 has window_size but not yet enable_gqa)."""
     try:
         from torch.nn.attention.varlen import varlen_attn
     except ImportError:

@@ -12,6 +12,7 @@ from typing import Any, Protocol
 
 import torch
 
+from smallm.core.console import say
 from smallm.core.errors import UserError
 from smallm.model.cache import KVCache
 from smallm.model.decoder import Decoder
@@ -243,7 +244,10 @@ def generate_text(loaded: TextModel, prompt: str, sampling: SamplingConfig) -> G
     ids = generate_ids(
         loaded.model, encode_prompt(tokenizer, prompt), sampling, stop_ids_of(tokenizer), usable=len(tokenizer)
     )
-    return until_stop(decode_stream(ids, decoder_of(tokenizer)), sampling.stop)
+    reason = yield from until_stop(decode_stream(ids, decoder_of(tokenizer)), sampling.stop)
+    if reason == CONTEXT:
+        say(f"(the text ends here: the model's context of {loaded.model.config.context} tokens is full)")
+    return reason
 
 
 def decoder_of(tokenizer: Any) -> Callable[[list[int]], str]:
