@@ -297,8 +297,9 @@ class Trainer:
         return True
 
     def start(self) -> None:
-        """Before the first step: compare the loss with the model's own, write row 0."""
+        """Before the first step: seed, compare the loss with the model's own, write row 0."""
         job = self.job
+        torch.manual_seed(job.feed.rows.seed)  # dropout's draws
         rows = job.feed.rows
         cursor, tally = rows.cursor, rows.tally
         job.model.verify(job.feed.to_device(rows.batch(1)))
