@@ -56,8 +56,9 @@ llamacpp: $(VENV)/.test
 wheel-test: $(VENV)/.test
 	$(PY) tools/wheel_test.py
 
+# benchmarks/gpu_*.py want a card and their own arguments: they are started by hand.
 bench: bench-env
-	@for script in $(if $(BENCH),benchmarks/$(BENCH).py,$(wildcard benchmarks/[a-z]*.py)); do \
+	@for script in $(if $(BENCH),benchmarks/$(BENCH).py,$(filter-out benchmarks/gpu_%,$(wildcard benchmarks/[a-z]*.py))); do \
 		echo "== $$script"; .venv-bench/bin/python $$script || exit 1; done
 
 bench-env: .venv-bench/.peers

@@ -9,6 +9,7 @@ import sys
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import readme
@@ -19,7 +20,7 @@ SRC = ROOT / "src"
 LAYERS = [*(f for f in readme.FOLDERS if f != "commands"), "pipeline", "commands", "cli", "__main__"]
 FILES = sorted(SRC.rglob("*.py"))
 # Import name -> distribution, where they differ.
-DISTRIBUTION = {"yaml": "pyyaml", "huggingface_hub": "huggingface-hub"}
+DISTRIBUTION = {"yaml": "pyyaml", "huggingface_hub": "huggingface-hub", "llama_cpp": "llama-cpp-python"}
 
 
 def layer(module: str) -> str | None:
@@ -38,11 +39,12 @@ def imports(path: Path) -> Iterator[tuple[str, int]]:
         if isinstance(node, ast.Import):
             yield from ((alias.name, node.lineno) for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
-            base = module_name(path).split(".") + ([""] if path.name == "__init__.py" else [])
-            origin = ".".join([*base[: len(base) - node.level], *([node.module] if node.module else [])])
-            source = origin if node.level else node.module or ""
+            source = node.module or ""
+            if node.level:  # from . import a: relative to the file's package
+                base = module_name(path).split(".") + ([""] if path.name == "__init__.py" else [])
+                source = ".".join([*base[: len(base) - node.level], *([node.module] if node.module else [])])
             for alias in node.names:
-                inner = SRC / Path(*source.split("."), alias.name)
+                inner = SRC.joinpath(*source.split("."), alias.name)
                 is_module = inner.is_dir() or inner.with_suffix(".py").exists()
                 yield (f"{source}.{alias.name}" if is_module else source), node.lineno
 
@@ -61,14 +63,33 @@ def test_a_file_imports_only_from_its_own_folder_or_one_to_the_left():
     assert not wrong, "\n".join(wrong)
 
 
+def names(requirements: list[str]) -> set[str]:
+    return {re.split(r"[^A-Za-z0-9_.-]", r)[0].lower() for r in requirements}
+
+
+def project() -> dict[str, Any]:
+    return tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+
+
 def declared() -> set[str]:
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
-    return {re.split(r"[^A-Za-z0-9_.-]", d)[0].lower() for d in project["dependencies"]}
+    return names(project()["dependencies"])
+
+
+def third_party(files: list[Path]) -> set[str]:
+    """The distributions that the files import."""
+    used = {name.split(".")[0] for path in files for name, _ in imports(path)} - sys.stdlib_module_names
+    return {DISTRIBUTION.get(name, name) for name in used}
 
 
 def test_what_is_imported_is_declared_and_what_is_declared_is_imported():
-    used = {name.split(".")[0] for path in FILES for name, _ in imports(path)} - sys.stdlib_module_names - {"smallm"}
-    assert {DISTRIBUTION.get(name, name) for name in used} == declared()
+    assert third_party(FILES) - {"smallm"} == declared()
+
+
+def test_what_tests_tools_and_benchmarks_import_is_in_the_extras():
+    files = sorted(p for folder in ("tests", "tools", "benchmarks") for p in (ROOT / folder).rglob("*.py"))
+    ours = {p.stem for p in files} | {p.parent.name for p in files} | {"smallm"}
+    extras = names([r for extra in project()["optional-dependencies"].values() for r in extra])
+    assert third_party(files) - ours - declared() <= extras | {"packaging"}  # packaging comes with pytest
 
 
 def test_every_constraint_is_a_plain_pin_and_every_dependency_has_one():
