@@ -4,19 +4,15 @@ Every constant is a comma-separated string; story_grammar.py turns it into table
 frequencies fall with the rank, so that the tail is there but rare.
 """
 
-BOYS = """Tom, Ben, Sam, Max, Leo, Jack, Finn, Noah, Oscar, Henry, Theo, Peter, Adam, Luke, Owen, Felix, Daniel, Eli,
-Hugo, Jonas, Milo, Ravi, Omar, Paul, Simon, Victor, Walter, Arthur, Bruno, Carl, David, Edgar, Frank,
-George, Harvey, Ivan"""
+BOYS = """Tom, Ben, Sam, Max, Leo, Jack, Finn, Noah, Oscar, Henry, Theo, Peter, Adam, Luke, Owen, Felix, Daniel,
+Eli, Hugo, Jonas, Milo, Ravi, Omar, Paul"""
 
 GIRLS = """Lily, Mia, Anna, Emma, Ella, Rosa, Nora, Clara, Ruby, Sara, Lucy, Maya, Ivy, Zoe, Alice, Grace, Hannah,
-Julia, Molly, Nina, Olive, Polly, Rita, Sofia, Tessa, Vera, Wendy, Amina, Bella, Carmen, Daphne, Elena,
-Flora, Greta, Helen, Iris"""
+Julia, Molly, Nina, Olive, Polly, Rita, Sofia"""
 
-ANIMAL_BOYS = """Pip, Bramble, Rusty, Barnaby, Whiskers, Chip, Bo, Fuzz, Acorn, Basil, Button, Copper, Dash, Flint, Gus,
-Hopper, Jumble, Kip"""
+ANIMAL_BOYS = """Pip, Bramble, Rusty, Barnaby, Whiskers, Chip, Bo, Fuzz, Acorn, Basil, Button, Copper"""
 
-ANIMAL_GIRLS = """Daisy, Hazel, Clover, Poppy, Fern, Nutmeg, Maple, Willow, Honey, Juniper, Bluebell, Cricket, Dewdrop,
-Feather, Ginger, Heather, Jasmine, Lark"""
+ANIMAL_GIRLS = """Daisy, Hazel, Clover, Poppy, Fern, Nutmeg, Maple, Willow, Honey, Juniper, Bluebell, Cricket"""
 
 SPECIES = """rabbit, fox, mouse, bear, squirrel, hedgehog, badger, otter, frog, beaver, raccoon, mole, deer, duck,
 goose, turtle, lamb, piglet, goat, donkey, panda, koala, monkey, penguin, lizard, hamster, elephant, pony, chipmunk,
