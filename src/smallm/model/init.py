@@ -21,6 +21,9 @@ from smallm.model.presets import ffn_width, sizes
 GPT2_STD = 0.02
 # Half of 1 / sqrt(fan in), as modded-nanogpt's CastedLinear: 0.02 at width 625, more for narrower models.
 FAN_IN_SHARE = 0.5
+# An untied model's own tables: rows of the residual stream's scale, and logits that start near uniform. The best of a
+# search over both at 2 to 3M parameters (LOG.md, "What a small untied model wants").
+UNTIED_EMBEDDING_STD, UNTIED_HEAD_STD = 0.3, 0.005
 
 
 def init_table(config: ModelConfig) -> dict[str, float]:
@@ -35,13 +38,14 @@ def init_table(config: ModelConfig) -> dict[str, float]:
         return FAN_IN_SHARE / math.sqrt(fan_in) if by_fan_in else base
 
     projections = 0.0 if config.zero_init_projections else depth
+    own_tables = by_fan_in and not config.tied
     return {
         "*norm.weight": 0.0,
         "*.bias": 0.0,
         # 0.02: a tied head then starts with logits of about width / 50, near the uniform loss.
-        "embed.weight": base,
+        "embed.weight": UNTIED_EMBEDDING_STD if own_tables else base,
         "positions.weight": base,
-        "head.weight": base,
+        "head.weight": UNTIED_HEAD_STD if own_tables else base,
         "blocks.*.attention.o.weight": projections * matrix(H * C),
         "blocks.*.mlp.down.weight": projections * matrix(F),
         "blocks.*.weight": matrix(D),
