@@ -10,7 +10,15 @@ from torch import nn
 
 from smallm.core.config import ModelConfig, TrainConfig
 from smallm.model.decoder import Decoder
-from smallm.train.optim import Muon, Optimizers, clip_gradients, orthogonalise, parameter_groups
+from smallm.train.optim import (
+    NEWTON_SCHULZ,
+    NEWTON_SCHULZ_STEPS,
+    Muon,
+    Optimizers,
+    clip_gradients,
+    orthogonalise,
+    parameter_groups,
+)
 
 
 def tiny(**keywords) -> Decoder:
@@ -31,6 +39,21 @@ def test_orthogonalised_singular_values_are_near_one(shape: tuple[int, ...]) -> 
     # A square random matrix has singular values down to about 1/(2n) of the largest; five steps lift those by 3.4^5.
     assert values.max() < 1.3
     assert values.median() > 0.6
+
+
+@pytest.mark.parametrize("shape", [(2, 24, 96), (2, 96, 24), (3, 32, 88), (1, 256, 704)])
+@pytest.mark.parametrize("condition", [0.0, 5.0])
+def test_newton_schulz_by_the_gram_matrix_is_the_plain_iteration(shape: tuple[int, ...], condition: float) -> None:
+    generator = torch.Generator().manual_seed(0)
+    x = torch.randn(shape, generator=generator)
+    x = x * torch.logspace(0, -condition, shape[1])[:, None]  # singular values over five orders of magnitude
+    a, b, c = NEWTON_SCHULZ
+    plain = x.double() / x.double().norm(dim=(-2, -1), keepdim=True)
+    for _ in range(NEWTON_SCHULZ_STEPS):
+        gram = plain @ plain.mT
+        plain = a * plain + (b * gram + c * gram @ gram) @ plain
+    ours = orthogonalise(x).double()
+    assert (ours - plain).norm() < 2e-3 * plain.norm()
 
 
 def test_a_batch_of_matrices_is_orthogonalised_as_each_alone() -> None:

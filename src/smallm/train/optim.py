@@ -41,10 +41,31 @@ def orthogonalise(update_MRC: Tensor, dtype: torch.dtype = torch.float32) -> Ten
     if tall:
         x = x.mT
     x = x / x.norm(dim=(-2, -1), keepdim=True).clamp(min=1e-7)
-    for _ in range(NEWTON_SCHULZ_STEPS):
-        gram = torch.bmm(x, x.mT)
-        x = torch.baddbmm(x, torch.baddbmm(gram, gram, gram, beta=b, alpha=c), x, beta=a)
+    if dtype == torch.float32 and x.shape[-1] >= 2 * x.shape[-2]:
+        x = _by_gram(x)
+    else:
+        for _ in range(NEWTON_SCHULZ_STEPS):
+            gram = torch.bmm(x, x.mT)
+            x = torch.baddbmm(x, torch.baddbmm(gram, gram, gram, beta=b, alpha=c), x, beta=a)
     return (x.mT if tall else x).to(update_MRC.dtype)
+
+
+def _by_gram(x_MRC: Tensor) -> Tensor:
+    """The same five steps on the small R x R matrices alone: x -> P5 … P1 x, where P = a + b G + c G² and G = x x'.
+
+    For R x 4R, 25 products of R x R x R instead of 45; for the 2.75 R of our SwiGLU 23 instead of 33. Needs float32:
+    G holds the squares of the singular values, of which bf16 would keep too few.
+    """
+    a, b, c = NEWTON_SCHULZ
+    gram, product = torch.bmm(x_MRC, x_MRC.mT), None
+    for i in range(NEWTON_SCHULZ_STEPS):
+        p = torch.baddbmm(gram, gram, gram, beta=b, alpha=c)
+        p.diagonal(dim1=-2, dim2=-1).add_(a)
+        product = p if product is None else torch.bmm(p, product)
+        if i + 1 < NEWTON_SCHULZ_STEPS:
+            gram = torch.bmm(torch.bmm(p, gram), p)
+    assert product is not None
+    return torch.bmm(product, x_MRC)
 
 
 class Muon(torch.optim.Optimizer):
