@@ -1,4 +1,4 @@
-"""The generated parts of README.md: the tree, the commands and the table of results.
+"""The generated parts of README.md: screenshot, tree, commands and the table of results.
 
 Each stands between `<!-- name -->` and `<!-- /name -->`. The tree is the first line of each
 module's docstring, the commands are what `smallm --help` knows, the results are the last line of each case in
@@ -78,6 +78,12 @@ def verbs(group: Any, path: str) -> list[str]:
     return lines
 
 
+def screenshot() -> str:
+    """The report's picture, once it is there."""
+    image = "docs/images/report.png"
+    return f"![The report of the quickstart run]({image})" if (ROOT / image).exists() else ""
+
+
 def last_cases(results: Path) -> list[dict[str, Any]]:
     """The last line of each (benchmark, case), in the order of the files and of the cases' first appearance."""
     cases: dict[tuple[str, str], dict[str, Any]] = {}
@@ -122,7 +128,7 @@ def machine(info: dict[str, Any]) -> str:
 
 def render(text: str) -> str:
     """README.md with its generated parts renewed."""
-    for name, make in (("tree", tree), ("commands", commands), ("results", results_table)):
+    for name, make in (("screenshot", screenshot), ("tree", tree), ("commands", commands), ("results", results_table)):
         pattern = re.compile(rf"(<!-- {name} -->\n).*?(\n?<!-- /{name} -->)", re.DOTALL)
         if not pattern.search(text):
             raise ValueError(f"README.md has no <!-- {name} --> … <!-- /{name} -->")
