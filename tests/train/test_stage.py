@@ -160,6 +160,19 @@ def test_a_full_disk_is_said_and_leaves_the_checkpoint_before_whole(
     assert outcome(tmp_path) == outcome(undisturbed)
 
 
+def test_decisions_are_kept_for_a_resume_and_taken_anew_for_another_training(tmp_path: Path) -> None:
+    pretrain_at(tmp_path, recipe_of(4, micro_batch=0))
+    first = read_json(tmp_path / "resolved.json")
+    assert {"device", "threads", "dtype", "micro_batch", "attention", "compile"} <= first.keys()
+    write_json(tmp_path / "resolved.json", first | {"micro_batch": 2})
+    pretrain_at(tmp_path, recipe_of(4, micro_batch=0))
+    assert read_json(tmp_path / "resolved.json")["micro_batch"] == 2
+    pretrain_at(tmp_path, recipe_of(4, micro_batch=0, learning_rate=1e-4))
+    again = read_json(tmp_path / "resolved.json")
+    assert again["micro_batch"] == first["micro_batch"]
+    assert again["threads"] == first["threads"] == 1
+
+
 @pytest.mark.parametrize("what", ["loss", "gradient"])
 def test_a_non_finite_loss_or_gradient_stops_with_step_documents_and_last_good_checkpoint(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, what: str

@@ -39,6 +39,7 @@ from smallm.train.pack import Corpus, open_rows, validation_batches
 
 SAMPLE_TOKENS = 120
 SAMPLE_PROMPTS = 3
+OF_ONE_TRAINING = {"dtype", "micro_batch", "attention", "compile"}  # decisions; device and threads are the machine's
 TOKENIZER_FILES_LEFT_OUT = {"report.json", "README.md", "stage.json", "config.json", "model.safetensors"}
 
 
@@ -46,9 +47,12 @@ def pretrain(recipe: Recipe, run: Run) -> Path:
     """Train from scratch (or on from `train.init_from`) and write base/. Resumes by itself."""
     manifest, tokens = _manifest(run), run.path / "tokens" / "base"
     shards = {split: _checked(run, tokens, split, manifest) for split in ("train", "validation")}
+    decoder = _decoder(recipe, manifest)
+    key = training_key(recipe, manifest, decoder.config)
+    _forget_other_decisions(run, key)
     decisions = _decide_machine(recipe.train, run)
-    decoder = _decoder(recipe, manifest).to(decisions["device"])
-    directory = _directory_of(training_key(recipe, manifest, decoder.config), recipe, run)
+    decoder.to(decisions["device"])
+    directory = _directory_of(key, recipe, run)
     trainer = _trainer(recipe, run, decoder, shards, decisions, directory)
     state = trainer.run()
     tally = trainer.job.feed.rows.tally
@@ -133,6 +137,14 @@ def _init_hash(name: str | None) -> str | None:
 
 
 # ---------------------------------------------------------------------- decisions and the job
+
+
+def _forget_other_decisions(run: Run, key: str) -> None:
+    """Decisions that were taken for another training (shape, type, settings) are taken anew."""
+    if run.resolved("training", lambda: key) != key:
+        path = run.path / "resolved.json"
+        kept = {k: v for k, v in read_json(path).items() if k not in OF_ONE_TRAINING}
+        write_json(path, kept | {"training": key})
 
 
 def _decide_machine(train: TrainConfig, run: Run) -> dict[str, Any]:
@@ -227,7 +239,8 @@ def _sampler(recipe: Recipe, run: Run, decoder: Decoder) -> Callable[[int], list
     def sample(step: int) -> list[dict[str, Any]]:
         rows = []
         for seed, prompt in enumerate(prompts):
-            settings = SamplingConfig(max_new_tokens=min(SAMPLE_TOKENS, recipe.model.context - 1), seed=seed)
+            length = min(SAMPLE_TOKENS, recipe.model.context - 1)
+            settings = SamplingConfig(max_new_tokens=length, temperature=recipe.temperature, seed=seed)
             try:
                 text = "".join(generate_text(loaded, prompt, settings))  # type: ignore[arg-type]
             except UserError as error:  # a prompt longer than the context spoils its sample, not the training
