@@ -12,9 +12,11 @@ same weights and must agree on loss and gradient norm.
 from __future__ import annotations
 
 import argparse
+import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -26,7 +28,7 @@ from smallm.core.config import ModelConfig, TrainConfig
 from smallm.core.hardware import has_bf16
 from smallm.model.count import flops_per_token, parameters
 from smallm.model.decoder import Decoder
-from smallm.model.families import to_hf_config
+from smallm.model.families import save_pretrained, to_hf_config
 from smallm.model.presets import complete
 from smallm.train.loss import LossModel
 from smallm.train.optim import Optimizers
@@ -54,7 +56,7 @@ class Side:
 
 
 def autocast() -> Any:
-    return torch.autocast(DEVICE, dtype=LOW, enabled=LOW != torch.float32)
+    return torch.autocast(DEVICE, dtype=LOW, enabled=torch.float32 != LOW)
 
 
 def our_side(config: ModelConfig, rows: int, compiled: bool) -> tuple[Side, Decoder]:
@@ -104,15 +106,9 @@ def their_side(config: ModelConfig, rows: int, compiled: bool) -> tuple[Side, to
 def same_work(config: ModelConfig) -> dict[str, Any]:
     """Both sides with the same weights on the same batch: first loss and parameter count."""
     _, decoder = our_side(config, 2, False)
-    _, peer = their_side(config, 2, False)
-    from smallm.model.families import save_pretrained
-
-    import tempfile
-    from pathlib import Path
-
     with tempfile.TemporaryDirectory() as folder:
         save_pretrained(decoder, Path(folder))
-        peer = transformers.LlamaForCausalLM.from_pretrained(folder).to(DEVICE)  # type: ignore[assignment]
+        peer = transformers.LlamaForCausalLM.from_pretrained(folder).to(DEVICE)  # type: ignore[arg-type]
     ids = random_ids(config, 2)
     x, y = ids[:, :-1].contiguous(), ids[:, 1:].contiguous()
     ours, n = LossModel(decoder)(Batch(x, y, x, x, y.numel(), [], single=True))
@@ -120,7 +116,7 @@ def same_work(config: ModelConfig) -> dict[str, Any]:
     theirs = peer(input_ids=x, labels=y, shift_labels=y).loss
     ours.backward()
     theirs.backward()
-    norms = [float(torch.nn.utils.get_total_norm([p.grad for p in m.parameters()])) for m in (decoder, peer)]
+    norms = [gradient_norm(m) for m in (decoder, peer)]
     if abs(float(ours - theirs)) > 1e-4 or abs(norms[0] / norms[1] - 1) > 1e-3:
         raise SystemExit(f"not the same work: losses {float(ours)}, {float(theirs)}; gradient norms {norms}")
     return {
@@ -133,6 +129,10 @@ def same_work(config: ModelConfig) -> dict[str, Any]:
         "master_weights": "float32",
         "optimizer": "torch.optim.AdamW fused, betas .9 .95, weight decay .1",
     }
+
+
+def gradient_norm(model: torch.nn.Module) -> float:
+    return float(torch.nn.utils.get_total_norm([p.grad for p in model.parameters() if p.grad is not None]))
 
 
 def random_ids(config: ModelConfig, rows: int) -> Tensor:
@@ -204,9 +204,9 @@ def product_limit(size: int = 1024) -> float:
     best_seconds = float("inf")
     for _ in range(10):
         began = time.perf_counter()
-        for _ in range(4):
-            a @ b
-        float((a @ b)[0, 0])
+        for _ in range(5):
+            product = torch.mm(a, b)
+        float(product[0, 0])
         best_seconds = min(best_seconds, (time.perf_counter() - began) / 5)
     return 2 * size**3 / best_seconds / 1e9
 

@@ -6,7 +6,7 @@ import hashlib
 import re
 import statistics
 import time
-from itertools import islice
+from itertools import chain, islice
 
 import pytest
 
@@ -120,7 +120,9 @@ def test_every_beat_is_told_by_a_plot_and_every_plot_knows_its_beats():
 
 
 def test_every_category_and_role_is_used_by_a_template():
-    slots = [story_grammar.parse_slot(key) for t in sum(BEATS.values(), []) for key in story_grammar.slots_of(t)]
+    slots = [
+        story_grammar.parse_slot(key) for t in chain.from_iterable(BEATS.values()) for key in story_grammar.slots_of(t)
+    ]
     assert {slot.role for slot in slots} >= set(story_grammar.ROLES)
     assert {slot.form for slot in slots if not slot.role} >= set(story_grammar.CATEGORIES)
 
