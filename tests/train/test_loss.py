@@ -158,3 +158,19 @@ def test_a_head_that_the_fast_path_does_not_know_is_noticed_and_replaced(capsys:
     expected = torch.nn.functional.cross_entropy(logits, batch.targets_BT.flatten(), reduction="sum")
     torch.testing.assert_close(other(batch)[0], expected)
     assert "differs from the model's own logits" in capsys.readouterr().err
+
+
+def test_under_autocast_the_loss_is_float32_and_the_gradient_close_to_full_precision() -> None:
+    decoder, batch, found = tiny(), random_batch(), []
+    model = LossModel(decoder, chunk=16)
+    for low in (False, True):
+        decoder.zero_grad()
+        with torch.autocast("cpu", torch.bfloat16, enabled=low):
+            loss, n = model(batch)
+        assert loss.dtype == torch.float32
+        (loss / n).backward()
+        assert all(p.grad is not None and p.grad.dtype == torch.float32 for p in decoder.parameters())
+        found.append((loss.detach(), torch.cat([p.grad.flatten() for p in decoder.parameters() if p.grad is not None])))
+    (full, exact), (half, rough) = found
+    torch.testing.assert_close(half, full, rtol=1e-3, atol=0)
+    assert (rough - exact).norm() < 0.03 * exact.norm()
