@@ -36,7 +36,6 @@ def fake(stage: Stage, made: list[str]) -> Stage:
 def cards(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     written: list[str] = []
     monkeypatch.setattr(pipeline, "write_cards", lambda recipe, run: written.append(run.name))
-    monkeypatch.setattr(pipeline, "BEFORE", {})
     return written
 
 

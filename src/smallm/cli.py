@@ -163,7 +163,10 @@ def new(
 
 
 Tokens = Annotated[int, typer.Option("--max-new-tokens", min=1, help="Tokens to write at most.")]
-Temperature = Annotated[float, typer.Option(min=0.0, help="0 is greedy; 1 is the model's own distribution.")]
+Temperature = Annotated[
+    float | None,
+    typer.Option(min=0.0, help="0 is greedy; 1 is the model's own distribution. Default: the recipe's, or 0.8."),
+]
 TopK = Annotated[int, typer.Option("--top-k", min=0, help="Only the k likeliest tokens; 0 = all.")]
 TopP = Annotated[float, typer.Option("--top-p", min=0.0, max=1.0, help="Only the likeliest, this much together.")]
 MinP = Annotated[float, typer.Option("--min-p", min=0.0, max=1.0, help="Drop below this share of the likeliest.")]
@@ -179,7 +182,7 @@ def generate(
     model: ModelArg,
     prompt: Annotated[str, typer.Argument(metavar="PROMPT", help="What to continue; - reads it from stdin.")],
     max_new_tokens: Tokens = 200,
-    temperature: Temperature = 0.8,
+    temperature: Temperature = None,
     top_k: TopK = 0,
     top_p: TopP = 1.0,
     min_p: MinP = 0.0,
@@ -211,7 +214,7 @@ def generate(
 def chat(
     model: ModelArg,
     max_new_tokens: Tokens = 200,
-    temperature: Temperature = 0.8,
+    temperature: Temperature = None,
     seed: Seed = 0,
 ) -> None:
     """Write with a model, line by line."""

@@ -80,7 +80,8 @@ def continues(old: Any, new: Any) -> bool:
 
 
 def eval_config(recipe: Recipe) -> dict[str, Any]:
-    shown = {"prompts": recipe.prompts, "samples": recipe.report.samples}  # eval/ holds the samples
+    # eval/ holds the samples
+    shown = {"prompts": recipe.prompts, "samples": recipe.report.samples, "temperature": recipe.temperature}
     return {"eval": affecting(recipe.eval), "seed": recipe.seed, **shown}
 
 
@@ -152,8 +153,6 @@ STAGES: tuple[Stage, ...] = (
 # After these, the cards of what is there are written: a run that is stopped has them too.
 CARDS_AFTER = ("data", "train")
 write_cards = lazy("smallm.publish.cards:write_cards")
-# Asked before the stage is made; refuses what cannot work on this machine.
-BEFORE = {"train": lazy("smallm.plan.memory:refuse_if_too_large")}
 
 
 @dataclass(frozen=True)
@@ -213,7 +212,6 @@ def _one(
 
     def announced(recipe: Recipe, run: Run) -> Path:
         say(f"{title} …")
-        BEFORE.get(stage.name, lambda recipe, run: None)(recipe, run)
         return stage.make(recipe, run)
 
     path, made = run_stage(dataclasses.replace(stage, make=announced), recipe, run, redo=redo)

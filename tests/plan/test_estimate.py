@@ -10,14 +10,12 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from smallm.core import hardware
 from smallm.core.config import DataConfig, ModelConfig, Recipe, SourceConfig, TrainConfig
 from smallm.core.errors import UserError
 from smallm.core.recipe import load_recipe, packaged_recipes, recipe_from_text
-from smallm.core.run import Run
 from smallm.model.presets import complete
 from smallm.plan.estimate import arithmetic, make_plan, render, with_arithmetic
-from smallm.plan.memory import largest_rows, refuse_if_too_large, training_memory
+from smallm.plan.memory import largest_rows, training_memory
 from smallm.plan.tables import CARDS, card, efficiency_at
 from smallm.plan.text import text_at_hand
 from smallm.plan.time import matmul_flops, on_card, on_this_machine
@@ -41,12 +39,15 @@ def test_a_packaged_recipe_opens_with_its_arithmetic(name: str) -> None:
         ("gpt2-124m", 124e6),
         ("smallm-124m", 124e6),
         ("llama-135m", 134.5e6),
-        ("quickstart", 4.5e6),
         ("shakespeare-nanogpt", 0.8e6),
     ],
 )
 def test_the_recipes_have_the_size_that_they_are_named_after(name: str, parameters: float) -> None:
-    assert make_plan(load_recipe(name), ["t4"], here=False).parameters == pytest.approx(parameters, rel=0.1)
+    assert make_plan(load_recipe(name), ["t4"], here=False).parameters == pytest.approx(parameters, rel=0.02)
+
+
+def test_quickstart_has_three_to_six_million_parameters() -> None:
+    assert 3e6 < make_plan(load_recipe("quickstart"), ["t4"], here=False).parameters < 6e6
 
 
 def test_nanogpts_eight_a100s_take_the_four_days_of_its_readme() -> None:
@@ -86,30 +87,13 @@ def test_memory_grows_with_rows_and_shrinks_with_checkpointing_and_muon() -> Non
     assert total(8, optimizer="adamw") > total(8, optimizer="muon")
 
 
-def test_a_training_that_cannot_fit_is_refused_before_it_starts(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    recipe = dataclasses.replace(Recipe(name="x"), model=ModelConfig(layers=12, width=768, context=1024))
-    monkeypatch.setattr(hardware, "pick_device", lambda: "cpu")
-    monkeypatch.setattr(hardware, "available_bytes", lambda device: 1_000_000_000)
-    with pytest.raises(
-        UserError, match=r"needs about .* GB .*weights .*; cpu has 1 GB free. Set train.activation_check"
-    ):
-        refuse_if_too_large(recipe, Run(tmp_path))
-    many = dataclasses.replace(recipe, model=ModelConfig(), train=TrainConfig(micro_batch=500))
-    with pytest.raises(UserError, match=r"Set train\.micro_batch below 500"):
-        refuse_if_too_large(many, Run(tmp_path))
-    monkeypatch.setattr(hardware, "available_bytes", lambda device: None)
-    refuse_if_too_large(recipe, Run(tmp_path))
-
-
 # ---- cards and time ------------------------------------------------------------------------------------------------
 
 
 def test_every_card_has_a_cited_peak_price_and_efficiency() -> None:
     for row in CARDS:
-        assert row.peak > 1e13
-        assert 0 < row.efficiency < 0.6
+        assert row.peak > 8e12
+        assert 0 < row.efficiency < 0.6 or not row.bf16
         assert row.price > 0
         assert row.price_source
         assert row.efficiency_source
@@ -120,6 +104,16 @@ def test_every_card_has_a_cited_peak_price_and_efficiency() -> None:
 )
 def test_cards_are_found_however_they_are_written(name: str, found: str) -> None:
     assert card(name).name == found
+
+
+def test_a_card_without_bf16_is_planned_in_float32_as_training_does_there() -> None:
+    t4, l4 = card("t4"), card("l4")
+    assert t4.peak == pytest.approx(8.1e12)
+    rows = [on_card(MODEL, TRAIN, 1e15, c) for c in (t4, dataclasses.replace(l4, memory_bytes=t4.memory_bytes))]
+    assert (
+        training_memory(MODEL, TRAIN, half=False, rows=8).total > training_memory(MODEL, TRAIN, half=True, rows=8).total
+    )
+    assert rows[0].needs_bytes > rows[1].needs_bytes
 
 
 def test_an_unknown_card_is_refused_with_the_nearest() -> None:

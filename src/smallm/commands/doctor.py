@@ -53,7 +53,7 @@ def examine() -> dict[str, Any]:
         "uses": {
             "device": device,
             "threads": hardware.cores(),
-            "dtype": "bfloat16" if half else "float16 with a scaler" if device == "cuda" else "float32",
+            "dtype": "bfloat16" if half else "float32",
             "compile": _compiler(device),
         },
         "notes": notes(machine, disk.free, device, half),
@@ -83,7 +83,7 @@ def notes(machine: hardware.Hardware, disk_free: int, device: str, half: bool) -
     if device == "cpu" and not half:
         found.append("This CPU has no bf16 in hardware: training uses float32, which is right and the fastest here.")
     if device == "cuda" and not half:
-        found.append("This card has no bf16 (older than Ampere): training uses fp16 with a scaler.")
+        found.append("This card has no bf16 (older than Ampere): training uses float32.")
     if device == "mps":
         found.append("Apple's GPU is best effort: what it cannot do runs on the CPU.")
     if disk_free < LITTLE_DISK:

@@ -31,8 +31,8 @@ def generate_command(model: str, prompt: str, options: dict[str, Any], *, as_jso
     from smallm.model.generate import SamplingConfig, generate_text
 
     text = sys.stdin.read() if prompt == "-" else prompt
-    sampling = SamplingConfig(**options)
     loaded = _load(model)
+    sampling = SamplingConfig(**_with_temperature(options, _recipe_beside(loaded.path)))
     if not as_json:
         print(text, end="", flush=True)
     written, reason = stream(generate_text(loaded, text, sampling), show=not as_json)
@@ -84,8 +84,16 @@ def chat_command(model: str, options: dict[str, Any]) -> None:
     loaded = _load(model)
     if loaded.tokenizer is None:
         raise UserError(f"{loaded.path}: has no tokenizer, so it can neither read nor write text.")
-    say(introduction(loaded.path, _recipe_beside(loaded.path)))
-    Chat(loaded, SamplingConfig(**options)).run(_lines())
+    recipe = _recipe_beside(loaded.path)
+    say(introduction(loaded.path, recipe))
+    Chat(loaded, SamplingConfig(**_with_temperature(options, recipe))).run(_lines())
+
+
+def _with_temperature(options: dict[str, Any], recipe: Recipe | None) -> dict[str, Any]:
+    """The options, with the temperature of the model's recipe where the user named none."""
+    if options.get("temperature") is not None:
+        return options
+    return options | {"temperature": recipe.temperature if recipe else Recipe().temperature}
 
 
 def _lines() -> Iterable[str]:

@@ -193,6 +193,7 @@ class Recipe:
     description: str = key("", "one line for recipe list, report and card", affects=False)
     seed: int = key(0, "of everything random", ge=0)
     prompts: list[str] = key([], "three prompts that suit the model, for chat and the report", affects=False)
+    temperature: float = key(0.8, "of sampling: chat, samples, story figures", gt=0, le=5, affects=False)
     data: DataConfig = field(default_factory=DataConfig)
     tokenizer: TokenizerConfig = field(default_factory=TokenizerConfig)
     model: ModelConfig = field(default_factory=ModelConfig)

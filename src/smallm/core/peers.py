@@ -80,7 +80,7 @@ _ROWS: tuple[tuple[Any, ...], ...] = (
     ("TRL", "save_total_limit", "train.keep_checkpoints"),
     ("TRL", "gradient_checkpointing", "train.activation_checkpointing"),
     ("TRL", "bf16", "train.dtype", "`bfloat16`, or leave `auto`"),
-    ("TRL", "fp16", "train.dtype", "`auto`; fp16 is taken by itself on cards that need it"),
+    ("TRL", "fp16", "train.dtype", "`auto`: bfloat16 where the hardware has it, else float32"),
     ("TRL", "torch_compile", "train.compile"),
     ("TRL", "output_dir", "name", "the run's directory is runs/<name>"),
     ("TRL", "resume_from_checkpoint", None, "`smallm run` continues by itself from the last whole checkpoint"),

@@ -8,22 +8,14 @@ libraries themselves, for which `USABLE` leaves room.
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING
 
-from smallm.core.config import ModelConfig, Recipe, TrainConfig
-from smallm.core.console import count
-from smallm.core.errors import UserError
-from smallm.core.files import read_json
+from smallm.core.config import ModelConfig, TrainConfig
 from smallm.model.count import bytes_of_training
-from smallm.model.presets import complete
-
-if TYPE_CHECKING:
-    from smallm.core.run import Run
 
 # Positions in one chunk of the loss when the recipe leaves it open.
 LOSS_CHUNK = 2048
-# Of a machine's memory, what a plan may fill: the allocator's waste and other processes need the rest.
-USABLE = 0.9
+# Of a machine's memory, what a plan may fill, as train/decide.py does: fragments and evaluation need the rest.
+USABLE = 0.8
 
 
 @dataclass(frozen=True)
@@ -65,34 +57,3 @@ def largest_rows(model: ModelConfig, train: TrainConfig, available: float, *, ha
             rows += step
         step //= 2
     return rows
-
-
-def refuse_if_too_large(recipe: Recipe, run: Run) -> None:
-    """Raises UserError, before any training, when one row does not fit this machine's free memory."""
-    from smallm.core import hardware
-
-    device = hardware.pick_device()
-    available = hardware.available_bytes(device)
-    if available is None or recipe.train.init_from:  # the shape is then the other model's
-        return
-    model = complete(recipe.model, _vocabulary(recipe, run))
-    half = recipe.train.dtype != "float32" and hardware.has_bf16(device)
-    needed = training_memory(model, recipe.train, half=half, rows=max(1, recipe.train.micro_batch))
-    if needed.total <= available:
-        return
-    remedy = "train.activation_checkpointing: true, a smaller model.context, or fewer model.layers or model.width"
-    if recipe.train.micro_batch > 1:
-        remedy = f"train.micro_batch below {recipe.train.micro_batch} (0 decides by itself), " + remedy
-    parts = ", ".join(f"{k} {count(v, 'B')}" for k, v in needed.as_dict().items() if k not in ("total", "rows") and v)
-    raise UserError(
-        f"This training needs about {count(needed.total, 'B')} ({parts}); {device} has {count(available, 'B')} free. "
-        f"Set {remedy}. `smallm plan` shows which cards it fits."
-    )
-
-
-def _vocabulary(recipe: Recipe, run: Run) -> int:
-    """The trained tokenizer's size, or the recipe's."""
-    try:
-        return int(read_json(run.path / "tokenizer" / "report.json")["vocab_size"])
-    except (OSError, ValueError, KeyError):
-        return recipe.tokenizer.vocab_size

@@ -40,7 +40,9 @@ class Card:
 
     @property
     def peak(self) -> float:
-        """Dense 16-bit FLOP/s."""
+        """Dense FLOP/s: of bf16, or of float32 where the card has none (training does not use fp16 yet)."""
+        if not self.bf16:
+            return _FLOAT32[self.name]
         found = peak_flops(self.driver_name)
         if found is None:
             raise AssertionError(f"{self.name}: core/hardware.py has no peak rate for {self.driver_name}")
@@ -48,13 +50,14 @@ class Card:
 
 
 _ASSUMED = "assumed, not measured"
+_FLOAT32 = {"T4": 8.1e12}  # NVIDIA T4 datasheet: 8.1 TFLOP/s single precision
 _NANOGPT = "nanoGPT's README: 124M, 295 B tokens in 4 days on 8 A100"
 _TRACK3 = "modded-nanogpt track 3: 124M, 489,682 tokens/s on one H200"
 _AWS = "AWS on demand, us-east-1, {}"
 _RUNPOD = "RunPod, {}"
 
 CARDS: tuple[Card, ...] = (
-    Card("T4", "Tesla T4", 16 * GB, False, 0.526, _AWS.format("g4dn.xlarge"), 0.25, _ASSUMED),
+    Card("T4", "Tesla T4", 16 * GB, False, 0.526, _AWS.format("g4dn.xlarge"), 0.60, f"float32, {_ASSUMED}"),
     Card("L4", "NVIDIA L4", 24 * GB, True, 0.805, _AWS.format("g6.xlarge"), 0.30, _ASSUMED),
     Card("A10G", "NVIDIA A10G", 24 * GB, True, 1.006, _AWS.format("g5.xlarge"), 0.30, _ASSUMED),
     Card("RTX-3090", "NVIDIA GeForce RTX 3090", 24 * GB, True, 0.39, _RUNPOD.format("March 2026"), 0.35, _ASSUMED),

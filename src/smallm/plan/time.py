@@ -31,7 +31,7 @@ class Fit:
 
 def on_card(model: ModelConfig, train: TrainConfig, flops: float, card: Card) -> Fit:
     """Does it fit this card, how long does it take, what does it cost."""
-    half = train.dtype != "float32"
+    half = train.dtype != "float32" and card.bf16
     rows = largest_rows(model, train, USABLE * card.memory_bytes, half=half)
     efficiency = efficiency_at(model.width, card.efficiency)
     steps = train.tokens / train.batch_tokens
@@ -59,8 +59,9 @@ def on_this_machine(model: ModelConfig, train: TrainConfig, flops: float) -> Fit
     else:
         found = hardware.gpus()
         name = f"this machine: {found[0].name if found else device}"
-        rate = hardware.device_peak(device)
-        known = next((c for c in CARDS if c.peak == rate), None)
+        cited = hardware.peak_flops(found[0].name) if found else None
+        known = next((c for c in CARDS if cited and hardware.peak_flops(c.driver_name) == cited), None)
+        rate = known.peak if known else cited[0] if cited and half else None
         efficiency = efficiency_at(model.width, known.efficiency if known else 0.3)
         source = known.efficiency_source if known else "assumed, not measured"
     hours = flops / (rate * efficiency) / 3600 if rate else None
