@@ -40,6 +40,7 @@ from smallm.core.hardware import device_peak
 from smallm.core.run import Run
 from smallm.core.tokenfile import INDEX_DTYPE, header
 from smallm.model.count import flops_per_token, parameters
+from smallm.train.stage import trainer_of
 
 NAMES = ("gpt2-124m", "smallm-124m")
 VOCABULARY = 50304
@@ -89,25 +90,13 @@ def write_tokens(directory: Path, tokens: int, vocabulary: int) -> None:
     write_json(directory / "manifest.json", manifest)
 
 
-def trainer_of(recipe: Recipe, run: Run) -> Any:
-    """The product's own Trainer for this recipe, as `pretrain` builds it."""
-    from smallm.train import stage
-
-    manifest = stage._manifest(run)
-    shards = {s: stage._checked(run, run.path / "tokens" / "base", s, manifest) for s in ("train", "validation")}
-    decisions = stage._decide_machine(recipe.train, run)
-    decoder = stage._decoder(recipe, manifest).to(decisions["device"])
-    trainer = stage._trainer(recipe, run, decoder, shards, decisions, run.path / "checkpoints" / "base")
-    trainer.job.sample = None
-    return trainer
-
-
 def measure(name: str, recipe: Recipe, profile: bool) -> None:
     """Steps of the compiled loop, timed in REPEATS groups of STEPS; one JSON line."""
     with tempfile.TemporaryDirectory() as folder:
         run = Run(Path(folder))
         write_tokens(run.path / "tokens" / "base", 60_000_000, VOCABULARY)
         trainer = trainer_of(recipe, run)
+        trainer.job.sample = None
         job = trainer.job
         job.model.train()
         began = time.perf_counter()
@@ -129,7 +118,7 @@ def measure(name: str, recipe: Recipe, profile: bool) -> None:
             speeds.append((trainer.state.tokens - before) / (time.perf_counter() - began))
             trainer.collect()
         peak = torch.cuda.max_memory_allocated()
-        config = job.model.decoder.config
+        config: Any = job.model.decoder.config
         flops, rate = flops_per_token(config, config.context), device_peak(job.device)
         extra: dict[str, Any] = {
             "parameters": parameters(config),
@@ -145,7 +134,6 @@ def measure(name: str, recipe: Recipe, profile: bool) -> None:
         )
         if profile:
             profiled_step(trainer, next(batches))
-        batches.close()
 
 
 def profiled_step(trainer: Any, batch: Any) -> None:

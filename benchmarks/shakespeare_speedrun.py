@@ -76,9 +76,8 @@ class Side:
         recipe = replace(self.recipe, seed=seed)
         if tokens:
             recipe = replace(recipe, train=replace(recipe.train, tokens=tokens))
-        checkpoints = self.run.path / "checkpoints" / "speedrun"
-        shutil.rmtree(checkpoints, ignore_errors=True)
-        trainer = stage.trainer_of(recipe, self.run, checkpoints)
+        shutil.rmtree(self.run.path / "checkpoints", ignore_errors=True)
+        trainer = stage.trainer_of(recipe, self.run)
         trainer.job.sample = None
         state = trainer.run()
         self.steps = trainer.job.total

@@ -15,7 +15,8 @@ from smallm.core.config import ModelConfig, TrainConfig
 from smallm.evaluate.bits_per_byte import Document, score_documents, summarise
 from smallm.model.decoder import Decoder
 from smallm.train.feed import Feed, Global
-from smallm.train.loop import Job, Trainer, Validation
+from smallm.train.job import Job, Validation
+from smallm.train.loop import Trainer
 from smallm.train.loss import LossModel
 from smallm.train.pack import IGNORE, Batch, Corpus, Cursor, Rows, trained_positions, validation_batches
 

@@ -18,7 +18,6 @@ from smallm.evaluate.heldout import gzip_bits_per_byte, held_out_documents, text
 from smallm.evaluate.sample import Sample, sample_texts
 from smallm.evaluate.stories import story_figures
 
-TEMPERATURE = 0.8
 SAMPLE_TOKENS, STORY_TOKENS = 120, 400
 # A sample without a prompt of the recipe's begins with so many words of a held-out document.
 OPENING_WORDS = 5
@@ -77,7 +76,7 @@ def _samples(recipe: Recipe, run: Run, loaded: Any, documents: list[Document]) -
     count = recipe.report.samples
     prompts = recipe.prompts or _openings(run.path / "data", {d.id for d in documents}, count)
     chosen = [prompts[i % len(prompts)] for i in range(count)] if prompts else [""] * count
-    return sample_texts(loaded, chosen, SAMPLE_TOKENS, TEMPERATURE, recipe.seed)
+    return sample_texts(loaded, chosen, SAMPLE_TOKENS, recipe.temperature, recipe.seed)
 
 
 def _stories(recipe: Recipe, run: Run, loaded: Any) -> dict[str, Any] | None:
@@ -95,11 +94,11 @@ def _stories(recipe: Recipe, run: Run, loaded: Any) -> dict[str, Any] | None:
     if not openings:
         return None
     prompts = [openings[i % len(openings)] for i in range(recipe.eval.stories)]
-    stories = sample_texts(loaded, prompts, STORY_TOKENS, TEMPERATURE, recipe.seed + 1)
+    stories = sample_texts(loaded, prompts, STORY_TOKENS, recipe.temperature, recipe.seed + 1)
     training = (
         row["text"] for row in texts_of(run.path / "data", "train", ["text", "source"]) if row["source"] in names
     )
-    return {**story_figures(stories, training), "temperature": TEMPERATURE}
+    return {**story_figures(stories, training), "temperature": recipe.temperature}
 
 
 def _openings(data: Path, ids: set[str], count: int) -> list[str]:

@@ -63,6 +63,7 @@ class Feed:
                 yield item
         finally:
             stop.set()
+            thread.join(timeout=10)  # it may be reading the token files: they can be replaced only after that
 
     def _produce(self, waiting: queue.Queue[Any], steps: int, stop: threading.Event) -> None:
         try:
@@ -71,7 +72,7 @@ class Feed:
                 item.parts = [self._pinned(part) for part in item.parts]
                 while not stop.is_set():
                     try:
-                        waiting.put(item, timeout=0.5)
+                        waiting.put(item, timeout=0.1)
                         break
                     except queue.Full:
                         continue

@@ -11,79 +11,24 @@ of models.
 from __future__ import annotations
 
 import math
-import signal
-import threading
 import time
-from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
-from dataclasses import asdict, dataclass, field
-from pathlib import Path
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from smallm.core.config import TrainConfig
 from smallm.core.console import Progress, count, say, warn
 from smallm.core.errors import TrainingDiverged, UserError
 from smallm.train import checkpoint
 from smallm.train.decide import time_of
-from smallm.train.feed import Feed, Global, synchronise
+from smallm.train.feed import Global, synchronise
+from smallm.train.job import Job, State, interrupt_after_the_step, validate
 from smallm.train.journal import METRICS, SAMPLES, TIMING, Journal
-from smallm.train.loss import LossModel
 from smallm.train.memory import memory_in_use
 from smallm.train.optim import Optimizers, clip_gradients
-from smallm.train.pack import Corpus, Cursor, Piece
+from smallm.train.pack import Cursor
 from smallm.train.schedule import agrees_until, decay_start, rate
-
-
-@dataclass
-class Validation:
-    """Fixed held-out rows and the UTF-8 bytes of their text."""
-
-    corpus: Corpus
-    batches: list[list[list[Piece]]]
-    bytes: int
-
-
-@dataclass
-class Job:
-    """Everything that one training is."""
-
-    model: LossModel
-    feed: Feed
-    train: TrainConfig
-    total: int  # optimiser steps
-    directory: Path  # checkpoints and journals
-    validation: Validation | None = None
-    dtype: str = "float32"
-    compile: bool = False
-    sample: Callable[[int], list[dict[str, Any]]] | None = None  # step -> rows {prompt, text, seed}
-    flops_per_token: float = 0.0
-    peak_flops: float | None = None
-
-    @property
-    def device(self) -> str:
-        return self.feed.device
-
-    def autocast(self) -> AbstractContextManager[Any]:
-        if self.dtype == "float32":
-            return nullcontext()
-        return torch.autocast(self.device.split(":")[0], dtype=getattr(torch, self.dtype))
-
-
-@dataclass
-class State:
-    """Where a training stands; JSON in the checkpoint. `loss_*` are sums since the last row of metrics."""
-
-    step: int = 0
-    tokens: int = 0
-    loss_sum: float = 0.0
-    loss_tokens: int = 0
-    seconds: float = 0.0
-    compile_seconds: float = 0.0
-    cursor: dict[str, int] = field(default_factory=lambda: asdict(Cursor()))
-    total: int = 0
 
 
 @dataclass
@@ -219,32 +164,14 @@ class Trainer:
 
     note = ""
 
-    @torch.no_grad()
     def validate(self) -> dict[str, float]:
-        """Loss and bits per byte on the fixed held-out rows; eager, so that no second graph is compiled."""
-        v, job = self.job.validation, self.job
-        if v is None:
-            return {}
-        model = job.model
-        model.eval()
-        total, n = torch.zeros((), dtype=torch.float64), 0
-        sums: list[Tensor] = []
-        for rows in v.batches:
-            batch = job.feed.to_device(v.corpus.batch(rows, job.feed.rows.context), training=False)
-            positions = None if batch.single and batch.borders is None else batch.positions_BT
-            with job.autocast():
-                sums.append(model.loss_sum(batch.input_ids_BT, batch.targets_BT, positions, batch.borders, None))
-            n += batch.n_trained
-        model.train()
-        for value in sums:
-            total += value.double().cpu()
-        nats = float(total)
-        if not math.isfinite(nats):
-            raise TrainingDiverged(f"the validation loss at step {self.state.step} is {nats}; nothing of it was kept.")
-        return {
-            "validation_loss": nats / max(1, n),
-            "validation_bits_per_byte": nats / math.log(2) / max(1, v.bytes),
-        }
+        """job.validate, stopping on a non-finite loss."""
+        figures = validate(self.job)
+        if figures and not math.isfinite(figures["validation_loss"]):
+            raise TrainingDiverged(
+                f"the validation loss at step {self.state.step} is {figures['validation_loss']}; nothing of it is kept."
+            )
+        return figures
 
     def write_samples(self) -> None:
         """What the model writes now; draws from generators of its own, so that training is left alone."""
@@ -357,7 +284,7 @@ class Trainer:
         self.mark = time.perf_counter()
         batches = job.feed.batches(job.total - self.state.step)
         try:
-            with _interrupt_after_the_step(self):
+            with interrupt_after_the_step(self):
                 for batch in batches:
                     self.step(batch)
                     self.record()
@@ -372,27 +299,6 @@ class Trainer:
         finally:
             bar.close()
         return self.state
-
-
-class _interrupt_after_the_step:  # noqa: N801  (reads as what it does)
-    """Ctrl-C ends the step, writes a checkpoint, then stops; a second one stops at once."""
-
-    def __init__(self, trainer: Trainer) -> None:
-        self.trainer, self.before = trainer, None
-
-    def __enter__(self) -> None:
-        if threading.current_thread() is threading.main_thread():
-            self.before = signal.signal(signal.SIGINT, self._handle)
-
-    def _handle(self, number: int, frame: Any) -> None:
-        if self.trainer.interrupted:
-            raise KeyboardInterrupt
-        self.trainer.interrupted = True
-        say("stopping after this step, with a checkpoint (Ctrl-C again stops at once)")
-
-    def __exit__(self, *error: Any) -> None:
-        if self.before is not None:
-            signal.signal(signal.SIGINT, self.before)
 
 
 def train(job: Job) -> State:

@@ -32,8 +32,9 @@ from smallm.model.load import resolve_model
 from smallm.model.presets import complete
 from smallm.train import checkpoint, decide
 from smallm.train.feed import Feed
+from smallm.train.job import Job, State, Validation
 from smallm.train.journal import FILES
-from smallm.train.loop import Job, State, Trainer, Validation
+from smallm.train.loop import Trainer
 from smallm.train.loss import LossModel
 from smallm.train.pack import Corpus, open_rows, validation_batches
 
@@ -45,15 +46,7 @@ TOKENIZER_FILES_LEFT_OUT = {"report.json", "README.md", "stage.json", "config.js
 
 def pretrain(recipe: Recipe, run: Run) -> Path:
     """Train from scratch (or on from `train.init_from`) and write base/. Resumes by itself."""
-    manifest, tokens = _manifest(run), run.path / "tokens" / "base"
-    shards = {split: _checked(run, tokens, split, manifest) for split in ("train", "validation")}
-    decoder = _decoder(recipe, manifest)
-    key = training_key(recipe, manifest, decoder.config)
-    _forget_other_decisions(run, key)
-    decisions = _decide_machine(recipe.train, run)
-    decoder.to(decisions["device"])
-    directory = _directory_of(key, recipe, run)
-    trainer = _trainer(recipe, run, decoder, shards, decisions, directory)
+    trainer = trainer_of(recipe, run)
     state = trainer.run()
     tally = trainer.job.feed.rows.tally
     if tally.rows:
@@ -61,7 +54,19 @@ def pretrain(recipe: Recipe, run: Run) -> Path:
             f"trained on {count(state.tokens)} tokens in {duration(state.seconds)}; rows' tails "
             f"{100 * tally.tail_share:.2f} %, {tally.cut_documents} documents cut to fill a row"
         )
-    return _write_base(recipe, run, decoder, manifest, state, trainer.job)
+    return _write_base(recipe, run, trainer.job.model.decoder, _manifest(run), state, trainer.job)  # type: ignore[arg-type]
+
+
+def trainer_of(recipe: Recipe, run: Run) -> Trainer:
+    """The Trainer of this recipe on the run's tokens, every decision taken; nothing trained yet."""
+    manifest, tokens = _manifest(run), run.path / "tokens" / "base"
+    shards = {split: _checked(run, tokens, split, manifest) for split in ("train", "validation")}
+    decoder = _decoder(recipe, manifest)
+    key = training_key(recipe, manifest, decoder.config)
+    _forget_other_decisions(run, key)
+    decisions = _decide_machine(recipe.train, run)
+    decoder.to(decisions["device"])
+    return _trainer(recipe, run, decoder, shards, decisions, _directory_of(key, recipe, run))
 
 
 def training_key(recipe: Recipe, manifest: dict[str, Any], config: ModelConfig) -> str:
