@@ -12,21 +12,29 @@ training steps alone: no evaluation, no compilation (reported apart).
 from __future__ import annotations
 
 import argparse
+import shutil
 import statistics
 import tempfile
+import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import torch
+import torch.nn.functional as F
 from _common import Pairs, Peer, record
+from torch import Tensor
 
 from smallm.core.config import Recipe
 from smallm.core.recipe import load_recipe
 from smallm.core.run import Run
 from smallm.pipeline import run_pipeline
+from smallm.train import stage
 
 TARGET = 1.8857  # nanoGPT's at step 2,000
-MOST_MS_A_STEP = 33.0  # the baseline may take no longer: nanoGPT itself takes 30 where this was specified
+# The baseline may take at most 33 ms a step where nanoGPT takes 30. On another processor nanoGPT's 30 ms become what
+# its shape takes there in a plain torch loop, measured in the same run.
+MOST_MS_A_STEP, NANOGPT_MS = 33.0, 30.0
 # What a search over shapes, batches and rates found (LOG.md): two narrow layers and many small steps.
 OURS = (
     "model.layers=2",
@@ -36,9 +44,9 @@ OURS = (
     "model.tied=false",
     "model.context=64",
     "model.rope_theta=1000",
-    "train.batch_tokens=704",
-    "train.tokens=218240",  # 310 steps
-    "train.muon_learning_rate=0.0413",
+    "train.batch_tokens=1408",
+    "train.tokens=190080",  # 135 steps
+    "train.muon_learning_rate=0.06",
     "train.momentum=0.85",
     "train.learning_rate=0.0138",
     "train.embedding_learning_rate=0.0832",
@@ -69,10 +77,6 @@ class Side:
 
     def train(self, seed: int, tokens: int | None = None) -> dict[str, float]:
         """Train from scratch with this seed; seconds, compilation, validation loss."""
-        import shutil
-
-        from smallm.train import stage
-
         recipe = replace(self.recipe, seed=seed)
         if tokens:
             recipe = replace(recipe, train=replace(recipe.train, tokens=tokens))
@@ -88,12 +92,58 @@ class Side:
         }
 
 
+class PlainBlock(torch.nn.Module):
+    """nanoGPT's block: LayerNorm, fused qkv, causal attention, GELU; no biases."""
+
+    def __init__(self, D: int, H: int) -> None:
+        super().__init__()
+        self.H = H
+        self.norm1, self.norm2 = (torch.nn.LayerNorm(D, bias=False) for _ in range(2))
+        self.qkv, self.out = torch.nn.Linear(D, 3 * D, bias=False), torch.nn.Linear(D, D, bias=False)
+        self.up, self.down = torch.nn.Linear(D, 4 * D, bias=False), torch.nn.Linear(4 * D, D, bias=False)
+
+    def forward(self, x_BTD: Tensor) -> Tensor:
+        B, T, D = x_BTD.shape
+        q, k, v = (z.view(B, T, self.H, -1).transpose(1, 2) for z in self.qkv(self.norm1(x_BTD)).split(D, 2))
+        attended = F.scaled_dot_product_attention(q, k, v, is_causal=True).transpose(1, 2).reshape(B, T, D)
+        x_BTD = x_BTD + self.out(attended)
+        return x_BTD + self.down(F.gelu(self.up(self.norm2(x_BTD))))
+
+
+def plain_step_ms(steps: int = 60, B: int = 12, T: int = 64, D: int = 128, V: int = 65) -> float:
+    """Milliseconds of one step of nanoGPT's CPU shape in a plain eager torch loop on this machine, now."""
+    embed, position, head = torch.nn.Embedding(V, D), torch.nn.Embedding(T, D), torch.nn.Linear(D, V, bias=False)
+    head.weight = embed.weight
+    body = torch.nn.Sequential(*(PlainBlock(D, 4) for _ in range(4)), torch.nn.LayerNorm(D, bias=False))
+    parameters = list(torch.nn.ModuleList([embed, position, body]).parameters())
+    optimizer = torch.optim.AdamW(parameters, lr=1e-3, betas=(0.9, 0.99))
+    ids = torch.randint(V, (B, T + 1))
+
+    def step() -> None:
+        logits = head(body(embed(ids[:, :-1]) + position.weight))
+        loss = F.cross_entropy(logits.flatten(0, 1), ids[:, 1:].flatten())
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(parameters, 1.0)
+        optimizer.step()
+        loss.item()
+
+    for _ in range(10):
+        step()
+    began = time.perf_counter()
+    for _ in range(steps):
+        step()
+    return 1000 * (time.perf_counter() - began) / steps
+
+
 def race(ours: Side, theirs: Side, pairs: int) -> None:
     """A warm-up, then the pairs; checks the rules, records the line."""
     for side in (ours, theirs):
         side.train(99, tokens=20 * side.recipe.train.batch_tokens)
     found: dict[str, list[dict[str, float]]] = {"ours": [], "theirs": []}
+    plain_ms = []
     for seed in range(pairs):
+        plain_ms.append(plain_step_ms())
         for key, side in (("ours", ours), ("theirs", theirs)):
             found[key].append(side.train(seed))
             print(f"pair {seed + 1}, {key}: {found[key][-1]}", flush=True)
@@ -109,7 +159,9 @@ def race(ours: Side, theirs: Side, pairs: int) -> None:
         "mean_loss_ours": round(mean, 4),
         "reached": mean <= TARGET,
         "baseline_ms_a_step": round(step_ms, 1),
+        "nanogpt_shape_in_plain_torch_ms": round(statistics.median(plain_ms), 1),
         "baseline_within_33_ms": step_ms <= MOST_MS_A_STEP,
+        "baseline_within_33_of_30": step_ms <= MOST_MS_A_STEP / NANOGPT_MS * statistics.median(plain_ms),
     }
     extra = {
         "steps": {"ours": ours.steps, "theirs": theirs.steps},
