@@ -74,6 +74,7 @@ def fake_run(
             "compile": {"on": False, "why": "compilation is not tried on cpu"},
             "dtype": "float32",
             "micro_batch": 16,
+            "training": "5f" * 32,
             "threads": 2,
         },
     )

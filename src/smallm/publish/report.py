@@ -57,7 +57,8 @@ def view_of(facts: Facts, figures: dict[str, Figure]) -> dict[str, Any]:
         "evaluation_rows": evaluation_rows(facts),
         "slowest": max((s.seconds for s in facts.stages), default=1.0) or 1.0,
         "command": f"smallm run recipe.yaml --run {facts.name}",
-        "resolved": {k: decision(v) for k, v in sorted(facts.resolved.items())},
+        # `training` is the key that the decisions belong to, not one of them.
+        "resolved": {k: decision(v) for k, v in sorted(facts.resolved.items()) if k != "training"},
     }
 
 
