@@ -98,7 +98,7 @@ def test_what_is_odd_is_said(tmp_path: Path) -> None:
     (tmp_path / "bad.txt").write_text("schÃ¶n " * 30)
     said = "\n".join(inspect_directory(tmp_path).odd)
     for part in [
-        "exact duplicates", "1 empty documents", "latin.txt: byte 3 (0xf6) is not UTF-8", "lines of over 10,000",
+        "exact duplicates", "1 empty document", "latin.txt: byte 3 (0xf6) is not UTF-8", "lines of over 10,000",
         "HTML tags", "wrong decoding", "longer lines are repeated", "only",
     ]:  # fmt: skip
         assert part in said, part

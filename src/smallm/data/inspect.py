@@ -265,7 +265,8 @@ def _odd(sample: _Sample, found: Findings) -> None:
     }
     found.odd += [f"{share[k]:.1%} {text}" for k, text in texts.items() if share.get(k, 0) > SHARE[k]]
     if sample.flags["empty"]:
-        found.odd.append(f"{sample.flags['empty']} empty documents (dropped)")
+        n = sample.flags["empty"]
+        found.odd.append(f"{n} empty document{'s' if n > 1 else ''} (dropped)")
     if sample.flags["long"]:
         found.odd.append(f"{sample.flags['long']} documents with lines of over {LONG_LINE:,} characters")
     if found.bytes < 1_000_000:

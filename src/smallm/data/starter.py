@@ -44,7 +44,7 @@ SIZES = (
 
 
 def write_recipe(findings: Findings, name: str) -> str:
-    """The recipe as YAML text, for `smallm.yaml` in the folder itself. UserError when there is too little text."""
+    """The recipe as YAML text, for `<name>.yaml` in the folder itself. UserError when there is too little text."""
     size = next(s for s in SIZES if findings.bytes >= s.min_bytes)
     share, rule = validation(findings)
     # One entry per 500 bytes of text: rarer tokens are seen too seldom to be learned.
@@ -59,7 +59,7 @@ def write_recipe(findings: Findings, name: str) -> str:
     found = "\n".join(f"#   {_comment(line)}" for line in findings.describe())
     prompts = "".join(f"  - {_quoted(p)}\n" for p in findings.prompts)
     return f"""\
-# Written by `smallm new`. Run it: smallm run smallm.yaml    What it takes: smallm plan smallm.yaml
+# Written by `smallm new`. Run it: smallm run {name}.yaml    What it takes: smallm plan {name}.yaml
 #
 # What was found here:
 {found}
