@@ -24,7 +24,6 @@ PARTS = {
     "sentencepiece": "unigram tokenizers",
     "pyarrow": "datasets on disk",
     "datasets": "sources of the Hub",
-    "zstandard": "sources in .zst",
     "matplotlib": "figures of the report",
     "peft": "adapters",
     "bitsandbytes": "4-bit and 8-bit weights",

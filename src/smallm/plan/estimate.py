@@ -90,10 +90,11 @@ def _warnings(recipe: Recipe, text: Text, epochs: float | None, total: int, mach
     found = []
     if epochs is not None and epochs > EPOCHS_TO_WARN:
         wanted = TOKENS_PER_PARAMETER * total
+        times = wanted / (text.tokens or 1)
         found.append(
             f"{epochs:.1f} epochs over the text: beyond {EPOCHS_TO_WARN:g} it is learned by heart, not learned from. "
             f"The text has about {count(text.tokens or 0)} tokens; {count(total)} parameters would want about "
-            f"{count(wanted)} (20 each, {wanted / (text.tokens or 1):.0f} times the text). "
+            f"{count(wanted)} (20 each, {times:.{0 if times >= 10 else 1}f} times the text). "
             "Add text, take a smaller model, or lower train.tokens."
         )
     if text.bytes == 0 and not recipe.data.sources:
