@@ -137,16 +137,16 @@ def by_source(facts: Facts) -> Figure | None:
             _whisker(ax, i, figures, colour)
             if zipped:
                 ax.plot([zipped], [i], "|", color=MUTED, markersize=13, markeredgewidth=1.8)
-                _note(ax, f"gzip {zipped:.2f}", zipped, i, MUTED)
+                _note(ax, f"gzip {zipped:.2f}", zipped, i, MUTED, below=True)
         ax.set_yticks(range(len(rows)), [_short(name) for name, *_ in rows])
-        ax.set_ylim(len(rows) - 0.5, -0.8)
+        ax.set_ylim(len(rows) - 0.35, -0.8)
         ax.margins(x=0.12)
         ax.set_xlim(left=0)
         ax.set_xlabel("bits per byte (lower is better)")
         ax.grid(axis="y", visible=False)
         ax.spines["left"].set_visible(False)
 
-    height = 0.85 + 0.42 * len(rows)
+    height = 0.95 + 0.56 * len(rows)
     title = "Bits per byte by source, with 95 % intervals"
     return draw_figure("by-source", title, facts.evaluation_file, height, lambda ax, plot: draw(ax))
 
@@ -158,8 +158,10 @@ def _whisker(ax: Any, row: int, figures: dict[str, Any], colour: str) -> None:
     _note(ax, f"{figures['value']:.3f}", figures["value"], row, INK)
 
 
-def _note(ax: Any, text: str, x: float, row: int, colour: str) -> None:
-    ax.annotate(text, (x, row), xytext=(0, 8), textcoords="offset points", ha="center", color=colour)
+def _note(ax: Any, text: str, x: float, row: int, colour: str, *, below: bool = False) -> None:
+    """A value at its mark: ours above the line, the yardstick's below, so that near ones never overlap."""
+    offset, side = ((0, -8), "top") if below else ((0, 8), "bottom")
+    ax.annotate(text, (x, row), xytext=offset, textcoords="offset points", ha="center", va=side, color=colour)
 
 
 def source_colours(facts: Facts) -> dict[str, str]:
