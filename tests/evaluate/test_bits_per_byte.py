@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from smallm.core.config import ModelConfig
 from smallm.core.errors import UserError
-from smallm.evaluate import bits_per_byte
+from smallm.evaluate import score
 from smallm.evaluate.bits_per_byte import Document, score_documents, score_documents_reference, summarise
 from smallm.model.decoder import Decoder
 from smallm.model.presets import complete
@@ -59,7 +59,7 @@ def test_batched_windows_equal_the_slow_twin(switches: dict[str, object]):
 def test_batching_and_chunking_never_change_a_score(lengths: list[int], batch_tokens: int, chunk_bytes: int):
     model, documents = make_model(), [make_document(n, i) for i, n in enumerate(lengths)]
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(bits_per_byte, "CHUNK_BYTES", chunk_bytes)
+        patch.setattr(score, "CHUNK_BYTES", chunk_bytes)
         fast = score_documents(model, documents, batch_tokens=batch_tokens)
     np.testing.assert_allclose(fast.nats_N, score_documents_reference(model, documents).nats_N, rtol=1e-4)
 
@@ -84,7 +84,7 @@ def test_a_uniform_model_needs_log2_of_the_vocabulary_bits_a_token(model: Decode
 
 
 def test_logits_of_all_positions_never_exist_at_once(model: Decoder, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(bits_per_byte, "CHUNK_BYTES", 4 * VOCABULARY * 10)
+    monkeypatch.setattr(score, "CHUNK_BYTES", 4 * VOCABULARY * 10)
     seen: list[int] = []
     original = Decoder.logits
 
@@ -115,6 +115,51 @@ def test_the_mode_of_the_model_is_as_it_was(model: Decoder):
     score_documents(model, [make_document(5)])
     assert model.training
     model.eval()
+
+
+def lm_eval_nats(model: Decoder, document: Document) -> float:
+    """lm-eval's rolling log-likelihood: its windows, its split, its input of a pair."""
+    from lm_eval.utils import get_rolling_token_windows, make_disjoint_window
+
+    ids, total = document.ids_T.tolist(), 0.0
+    for pair in get_rolling_token_windows(ids[1:], prefix_token=ids[0], max_seq_len=CONTEXT, context_len=1):
+        context, continuation = make_disjoint_window(pair)
+        inputs = torch.tensor((context + continuation)[-(CONTEXT + 1) :][:-1])
+        with torch.inference_mode():
+            logp_TV = model(inputs[None])[0].double().log_softmax(-1)[-len(continuation) :]
+        total -= logp_TV.gather(1, torch.tensor(continuation)[:, None]).sum().item()
+    return total
+
+
+def test_windows_are_those_of_lm_evals_rolling_log_likelihood(model: Decoder):
+    documents = [make_document(n, n) for n in (1, 2, 15, 16, 17, 31, 32, 33, 50, 100)]
+    wanted = [lm_eval_nats(model, document) for document in documents]
+    np.testing.assert_allclose(score_documents_reference(model, documents).nats_N, wanted, rtol=1e-6)
+    np.testing.assert_allclose(score_documents(model, documents).nats_N, wanted, rtol=1e-4)
+
+
+def test_the_last_window_of_a_document_has_a_full_context(model: Decoder):
+    document = make_document(CONTEXT + 1, 3)
+    other = Document(document.id, "a", document.ids_T.copy(), document.bytes)
+    other.ids_T[2] = (other.ids_T[2] + 1) % VOCABULARY or 2  # the oldest input of the last window but one
+    with torch.inference_mode():
+        last = [
+            model(torch.from_numpy(d.ids_T[1:-1].astype(np.int64))[None])[0, -1].log_softmax(-1)[int(d.ids_T[-1])]
+            for d in (document, other)
+        ]
+    head = [score_documents(model, [Document("0", "a", d.ids_T[:-1], 1)]).nats_N[0] for d in (document, other)]
+    whole = [score_documents(model, [d]).nats_N[0] for d in (document, other)]
+    assert last[0] != pytest.approx(float(last[1]), rel=1e-3)
+    for i in range(2):
+        assert whole[i] - head[i] == pytest.approx(-float(last[i]), rel=1e-3)
+
+
+def test_a_model_that_answers_nan_is_refused(model: Decoder):
+    broken = make_model()
+    with torch.no_grad():
+        broken.head.weight[3] = math.nan
+    with pytest.raises(UserError, match="weights hold NaN"):
+        score_documents(broken, [make_document(5)])
 
 
 @pytest.mark.parametrize(
