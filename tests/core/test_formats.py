@@ -18,6 +18,7 @@ from smallm.core.config import Recipe
 from smallm.core.errors import UserError
 from smallm.core.files import write_bytes, write_json, write_text
 from smallm.core.formats import FORMATS, format_of, validate, validate_run
+from smallm.core.formats_eval import ITEM_COLUMNS
 from smallm.core.formats_page import formats_page
 from smallm.core.recipe import dump_recipe
 from smallm.core.schemas import problems
@@ -94,7 +95,8 @@ def write_run(root: Path) -> None:
         elif row.kind == "jsonl":
             write_text(path, 2 * (json.dumps(example(row.schema)) + "\n"))
         elif row.kind == "parquet":
-            types = {"string": pa.string(), "double": pa.float64(), "int64": pa.int64()}
+            types = {"string": pa.string(), "double": pa.float64(), "int64": pa.int64(), "bool": pa.bool_()}
+            types |= {f"list<{name}>": pa.list_(kind) for name, kind in types.items()}
             path.parent.mkdir(parents=True, exist_ok=True)
             pq.write_table(pa.table({n: pa.array([], types[t]) for n, t in row.columns.items()}), path)
         elif row.kind == "tokens":
@@ -152,13 +154,45 @@ def test_a_broken_file_is_named_with_what_is_wrong(tmp_path: Path, name: str, co
 
 
 def test_a_parquet_with_other_columns_is_refused(tmp_path: Path) -> None:
-    path = tmp_path / "eval" / "base-abababab.items.parquet"
-    path.parent.mkdir()
+    path = tmp_path / "data" / "dropped" / "short.parquet"
+    path.parent.mkdir(parents=True)
     pq.write_table(pa.table({"id": ["x"], "source": [1], "extra": [1]}), path)
     with pytest.raises(UserError, match="column `source` is int64, must be string") as caught:
         validate(path, tmp_path)
     assert "column `extra` is not known" in str(caught.value)
-    assert "column `nats` is missing" in str(caught.value)
+    assert "column `reason` is missing" in str(caught.value)
+
+
+@pytest.mark.parametrize("kind", [pa.list_, pa.large_list])
+def test_a_list_column_is_known_however_its_writer_names_the_values(tmp_path: Path, kind: Any) -> None:
+    path = tmp_path / "eval" / "x-abababab-suite.items.parquet"
+    path.parent.mkdir()
+    types = {"string": pa.large_string(), "double": pa.float64(), "int64": pa.int64(), "bool": pa.bool_()}
+    types |= {f"list<{name}>": kind(pa.field("item", t, nullable=False)) for name, t in types.items()}
+    columns = {name: pa.array([], types[t]) for name, t in ITEM_COLUMNS.items()}
+    pq.write_table(pa.table(columns | {"f1": pa.array([], pa.float64())}), path)
+    validate(path, tmp_path)
+    pq.write_table(pa.table(columns | {"tokens": pa.array([], pa.list_(pa.float64()))}), path)
+    with pytest.raises(UserError, match="column `tokens` is list<double>, must be list<int64>"):
+        validate(path, tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("name", "row"),
+    [
+        ("base-0123abcd.json", "evaluation"),
+        ("base-0123abcd-smallm.json", "results of a suite"),
+        ("gpt2-4bit-0123abcd-my-suite.json", "results of a suite"),
+        ("compare-base-0123abcd-base-4567abcd.json", "comparison"),
+        ("base-0123abcd.items.parquet", "items"),
+        ("base-0123abcd-core.items.parquet", "items"),
+        ("items-base-0123abcd-core.html", "evaluation page or figure"),
+    ],
+)
+def test_files_of_evaluation_are_told_apart_by_their_names(tmp_path: Path, name: str, row: str) -> None:
+    found = format_of(tmp_path / "eval" / name, tmp_path)
+    assert found is not None
+    assert found.name == row
 
 
 def test_the_page_is_fresh() -> None:

@@ -80,7 +80,11 @@ RECIPES = _section(
         tokens=st.integers(10**6, 10**12),
         init_from=st.none(),
     ),
-    eval=_section(config.EvalConfig),
+    eval=_section(
+        config.EvalConfig,
+        suites=st.lists(st.sampled_from(["smallm", "/a/b.yaml"]), max_size=2),
+        data=st.lists(TEXT.map(lambda t: "/" + t), max_size=2),
+    ),
     report=_section(config.ReportConfig),
 )
 
@@ -275,6 +279,7 @@ def test_extends_merges_sections_and_replaces_lists(tmp_path: Path) -> None:
 def test_other_sources_do_not_inherit_what_describes_the_old_text(tmp_path: Path) -> None:
     child = load_recipe(write(tmp_path / "my own.yaml", "extends: quickstart\ndata: {sources: [a.txt]}"))
     assert (child.name, child.description, child.prompts, child.eval.stories) == ("my-own", "", [], 0)
+    assert child.eval.suites == []
     assert child.model == load_recipe("quickstart").model
 
 
@@ -307,6 +312,21 @@ def test_paths_are_relative_to_the_file_that_wrote_them_and_overrides_to_where_o
     assert here.tokenizer.path == str(tmp_path / "u")
     one = load_recipe(path, ["data.sources[1].path=w.md"], cwd=tmp_path)
     assert [s.path for s in one.data.sources] == [str(path.parent / "x.txt"), str(tmp_path / "w.md")]
+
+
+def test_suites_are_names_or_paths_and_their_data_lies_where_the_recipe_says(tmp_path: Path) -> None:
+    (tmp_path / "recipes").mkdir()
+    path = write(tmp_path / "recipes" / "a.yaml", "eval: {suites: [core, my.yaml, ../b/c.yaml], data: tasks}")
+    folder = str(path.parent)
+    loaded = load_recipe(path, cwd=tmp_path)
+    assert loaded.eval.suites == ["core", f"{folder}/my.yaml", f"{folder}/../b/c.yaml"]
+    assert loaded.eval.data == [f"{folder}/tasks"]
+    here = load_recipe(path, ["eval.suites=own.yaml", "eval.data=[x]"], cwd=tmp_path)
+    assert (here.eval.suites, here.eval.data) == ([str(tmp_path / "own.yaml")], [str(tmp_path / "x")])
+    assert load_recipe(path, ["eval.suites[1]=d/e.yaml"], cwd=tmp_path).eval.suites[:2] == [
+        "core",
+        str(tmp_path / "d/e.yaml"),
+    ]
 
 
 def test_one_source_needs_no_list(tmp_path: Path) -> None:

@@ -170,10 +170,15 @@ class TrainConfig:
 
 @dataclass(frozen=True)
 class EvalConfig:
-    """Held-out bits per byte and perplexity."""
+    """Held-out bits per byte and perplexity, and suites of tasks."""
 
     max_tokens: int = key(1_000_000, "evaluate on at most so many held-out tokens (whole documents)", gt=0, size=True)
     stories: int = key(0, "synth stories: sample so many and parse them against the grammar", ge=0)
+    suites: list[str] = key([], "suites of tasks: names of packaged ones, or YAML files")
+    data: list[str] = key([], "folders that hold files of the suites' tasks")
+    items: int = key(0, "items of each task, evenly over its file; 0 = all", ge=0)
+    every: int = key(0, "optimiser steps between scores of the suites' cheap tasks; 0 = never", ge=0, affects=False)
+    every_items: int = key(50, "items of each task then", ge=1, affects=False)
 
 
 @dataclass(frozen=True)

@@ -1,15 +1,30 @@
-"""One check for each kind of file: what in it is not what its row in core/formats.py says."""
+"""What a row of core/formats.py is, and a check for each kind of file: what in it is not what its row says."""
 
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
 from smallm.core.schemas import Schema, problems
 
 Kind = Literal["json", "jsonl", "parquet", "tokens", "index", "yaml", "other"]
+
+
+@dataclass(frozen=True)
+class Format:
+    """One kind of file: where it lies in a run (globs), what it is, and its schema or columns."""
+
+    name: str
+    patterns: tuple[str, ...]
+    kind: Kind
+    about: str
+    schema: dict[str, Any] = field(default_factory=dict)
+    columns: dict[str, str] = field(default_factory=dict)  # parquet: name -> Arrow type
+    more_columns: bool = False
 
 
 def check(path: Path, kind: Kind, schema: Schema, columns: dict[str, str], more_columns: bool) -> list[str]:
@@ -49,11 +64,16 @@ def _parquet(path: Path, columns: dict[str, str], more_columns: bool) -> list[st
         schema = pq.read_schema(path)
     except pa.ArrowException as error:
         return [f"not parquet ({error})"]
-    have = {name: str(schema.field(name).type).replace("large_string", "string") for name in schema.names}
+    have = {name: _arrow(str(schema.field(name).type)) for name in schema.names}
     found = [f"column `{n}` is {have.get(n, 'missing')}, must be {t}" for n, t in columns.items() if have.get(n) != t]
     if not more_columns:
         found += [f"column `{name}` is not known" for name in have if name not in columns]
     return found
+
+
+def _arrow(kind: str) -> str:
+    """An Arrow type as our rows write it: writers differ in offsets' width and in what a list's values are called."""
+    return re.sub(r"list<\w+: ([^>]*?)( not null)?>", r"list<\1>", kind.replace("large_", ""))
 
 
 def _tokens(path: Path, schema: Schema) -> list[str]:

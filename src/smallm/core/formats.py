@@ -6,29 +6,12 @@ Files in formats of others (Hugging Face directories, HTML) are named, and check
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
-from typing import Any
 
 from smallm.core.errors import UserError
-from smallm.core.format_checks import Kind, check
+from smallm.core.format_checks import Format, check
+from smallm.core.formats_eval import EVALUATION_FORMATS, HEX64, SAMPLE
 from smallm.core.schemas import anything, array, integer, mapping, maybe, number, one_of, record, text
-
-HEX64 = text("sha256, hexadecimal", pattern="[0-9a-f]{64}")
-
-
-@dataclass(frozen=True)
-class Format:
-    """One kind of file: where it lies in a run (globs), what it is, and its schema or columns."""
-
-    name: str
-    patterns: tuple[str, ...]
-    kind: Kind
-    about: str
-    schema: dict[str, Any] = field(default_factory=dict)
-    columns: dict[str, str] = field(default_factory=dict)  # parquet: name -> Arrow type
-    more_columns: bool = False
-
 
 _SHARD = record(
     {"path": text("beside the manifest"), "sha256": HEX64, "documents": integer()},
@@ -39,7 +22,6 @@ _SPLIT = record(
     optional={"characters": integer(), "tokens": integer("BOS of each document included")},
 )
 _SPLITS = record({"train": _SPLIT, "validation": _SPLIT})
-_SAMPLE = {"prompt": text(), "text": text("what the model wrote"), "seed": integer()}
 _SOURCE = record(
     {
         "name": text(),
@@ -58,29 +40,6 @@ _SOURCE = record(
         "version": text("of the generator"),
         "seed": integer(),
         "commit": text("of the data set on the Hub"),
-    },
-    extra=True,
-)
-_FIGURES = record(
-    {
-        "value": maybe(number("bits per byte")),
-        "standard_error": maybe(number("over documents; null for one document")),
-        "documents": integer(),
-        "bytes": integer(),
-        "tokens": integer(),
-    },
-    extra=True,
-)
-_PERPLEXITY = record(
-    {"value": maybe(number("token-level")), "low": maybe(number("95 %")), "high": maybe(number("95 %"))}, extra=True
-)
-_STORIES = record(
-    {
-        "sampled": integer(),
-        "sentences": integer(),
-        "accepted_share": maybe(number("of the sentences, by the generator's grammar")),
-        "rejected_examples": array(text()),
-        "ngram13_in_training_share": maybe(number("of the samples' 13-grams, found in the training text")),
     },
     extra=True,
 )
@@ -219,6 +178,7 @@ FORMATS: tuple[Format, ...] = (
                 "grad_norm": number("before clipping"),
                 "validation_loss": number("nats a token"),
                 "validation_bits_per_byte": number(),
+                "tasks": mapping(mapping(number()), "task -> metric -> value, on the first items of cheap tasks"),
             },
         ),
     ),
@@ -242,34 +202,9 @@ FORMATS: tuple[Format, ...] = (
         ("base/samples.jsonl", "checkpoints/*/samples.jsonl"),
         "jsonl",
         "What the model wrote while it was trained.",
-        record({"step": integer(), **_SAMPLE}),
+        record({"step": integer(), **SAMPLE}),
     ),
-    Format(
-        "evaluation",
-        ("eval/base-????????.json",),
-        "json",
-        "Held-out figures and samples; the name ends in the first 8 digits of the weights' hash.",
-        record(
-            {
-                "model": text(),
-                "weights_sha256": HEX64,
-                "tokenizer_sha256": HEX64,
-                "bits_per_byte": _FIGURES,
-                "perplexity": _PERPLEXITY,
-                "by_source": mapping(_FIGURES),
-                "samples": array(record(_SAMPLE)),
-                "stories": maybe(_STORIES),
-            },
-            extra=True,
-        ),
-    ),
-    Format(
-        "evaluated documents",
-        ("eval/*.items.parquet",),
-        "parquet",
-        "One row a held-out document.",
-        columns={"id": "string", "source": "string", "nats": "double", "tokens": "int64", "bytes": "int64"},
-    ),
+    *EVALUATION_FORMATS,
     Format(
         "Hugging Face directory",
         ("tokenizer/*", "base/*"),

@@ -29,8 +29,8 @@ from smallm.core.yamltree import Origin, Tree
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 SPECIAL_TOKENS, BYTES = 32, 256  # of every BPE and unigram vocabulary (DESIGN.md, tokenizer)
-# They describe the text: a recipe that extends another with other sources does not inherit them.
-ABOUT_THE_TEXT = (("prompts",), ("train", "prompts"), ("eval", "stories"))
+# They go with the text: a recipe that extends another with other sources does not inherit them.
+ABOUT_THE_TEXT = (("prompts",), ("train", "prompts"), ("eval", "stories"), ("eval", "suites"))
 OF_ONE_FILE = (("name",), ("description",))
 
 
@@ -95,8 +95,7 @@ PACKAGED = "smallm/recipes/"  # opens the names of packaged recipes in messages
 def _read(name: str, folder: Path, said_in: str = "") -> tuple[str, str, Path]:
     """Text, name for messages, and folder for relative paths, of a file or a packaged recipe."""
     packaged = packaged_recipes()
-    looks_like_path = name.endswith((".yaml", ".yml")) or "/" in name or "\\" in name
-    if name in packaged and not looks_like_path:
+    if name in packaged and not _looks_like_a_path(name):
         return packaged[name], f"{PACKAGED}{name}.yaml", folder
     path = folder / os.path.expanduser(name)
     if (path / "recipe.yaml").is_file():
@@ -168,7 +167,7 @@ def _resolve_paths(tree: Tree, folder: Path, only: yamltree.Path = ()) -> None:
     def touched(*path: str | int) -> bool:
         return path[: len(only)] == only[: len(path)]
 
-    data, tokenizer, train = (tree.value.get(k) for k in ("data", "tokenizer", "train"))
+    data, tokenizer, train, evaluation = (tree.value.get(k) for k in ("data", "tokenizer", "train", "eval"))
     if isinstance(data, dict) and isinstance(data.get("sources"), (str, dict)):
         data["sources"] = [data["sources"]]  # one source needs no list
     if isinstance(data, dict) and isinstance(data.get("sources"), list):
@@ -185,6 +184,17 @@ def _resolve_paths(tree: Tree, folder: Path, only: yamltree.Path = ()) -> None:
         here = _absolute(train["init_from"], folder)
         if Path(here).exists():  # otherwise it is a name of the Hub
             train["init_from"] = here
+    for name, is_path in (("suites", _looks_like_a_path), ("data", lambda text: True)):
+        texts = evaluation.get(name) if isinstance(evaluation, dict) else None
+        if isinstance(texts, str):
+            texts = evaluation[name] = [texts]  # one needs no list
+        for i, text in enumerate(texts if isinstance(texts, list) else ()):
+            if isinstance(text, str) and is_path(text) and touched("eval", name, i):
+                texts[i] = _absolute(text, folder)
+
+
+def _looks_like_a_path(text: str) -> bool:
+    return text.endswith((".yaml", ".yml")) or "/" in text or "\\" in text
 
 
 def _absolute(path: str, folder: Path) -> str:

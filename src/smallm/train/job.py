@@ -46,6 +46,8 @@ class Job:
     dtype: str = "float32"
     compile: bool = False
     sample: Callable[[int], list[dict[str, Any]]] | None = None  # step -> rows {prompt, text, seed}
+    tasks: Callable[[], dict[str, dict[str, float]]] | None = None  # the model as it is -> {task: {metric: value}}
+    tasks_every: int = 0  # steps between calls of `tasks`; the first and the last one always
     flops_per_token: float = 0.0
     peak_flops: float | None = None
 

@@ -4,7 +4,7 @@ A step: forward and backward over the micro-batches, each loss divided by the tr
 the whole global batch; clip the accumulated gradient; update. Nothing in it waits for the device:
 losses and norms stay there until a row of metrics is due, and are then checked; a non-finite one
 stops the run before anything of it is written. What differs between trainings comes in the `Job`:
-the LossModel, the rows, callables for samples. Knows nothing of recipes, tokenizers or directories
+the LossModel, the rows, callables for samples and tasks. Knows nothing of recipes, tokenizers or directories
 of models.
 """
 
@@ -12,6 +12,8 @@ from __future__ import annotations
 
 import math
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -123,12 +125,13 @@ class Trainer:
         sample = last or (step % train.sample_every == 0 if train.sample_every else validate)
         keep = {decay_start(job.total, train)} if train.schedule == "wsd" else set()
         save = last or step % train.checkpoint_every == 0 or step in keep or self.interrupted
-        row = validate or step % train.log_every == 0
+        tasks = job.tasks is not None and (last or (job.tasks_every > 0 and step % job.tasks_every == 0))
+        row = validate or tasks or step % train.log_every == 0
         if not (row or sample or save):
             return
         self._stop_clock()
         if row:
-            self._write_row(rate(step, job.total, train) * train.learning_rate, validate)
+            self._write_row(rate(step, job.total, train) * train.learning_rate, validate, tasks)
         if sample:
             self.write_samples()
         if save:
@@ -140,7 +143,7 @@ class Trainer:
         synchronise(self.job.device)
         self.state.seconds += time.perf_counter() - self.mark
 
-    def _write_row(self, learning_rate: float, validate: bool) -> None:
+    def _write_row(self, learning_rate: float, validate: bool, tasks: bool) -> None:
         state = self.state
         row: dict[str, Any] = {"step": state.step, "tokens": state.tokens}
         row["loss"] = state.loss_sum / max(1, state.loss_tokens)
@@ -152,6 +155,8 @@ class Trainer:
         mfu = speed * self.job.flops_per_token / self.job.peak_flops if self.job.peak_flops else None
         if validate:
             row |= self.validate()
+        if tasks:
+            row |= self.score_tasks()
         self.journal.write(METRICS, row)
         timing = {"seconds": round(state.seconds, 3), "tokens_per_second": round(speed, 1), "mfu": mfu}
         self.journal.write(TIMING, {"step": state.step, **timing, "memory_bytes": memory_in_use(self.job.device)})
@@ -173,16 +178,30 @@ class Trainer:
             )
         return figures
 
+    def score_tasks(self) -> dict[str, Any]:
+        """{"tasks": {task: {metric: value}}} of the model as it is; figures that are not finite are left out."""
+        if self.job.tasks is None:
+            return {}
+        with self._as_it_was():
+            found = self.job.tasks()
+        return {"tasks": {t: {m: v for m, v in figures.items() if math.isfinite(v)} for t, figures in found.items()}}
+
+    @contextmanager
+    def _as_it_was(self) -> Iterator[None]:
+        """Look at the model in evaluation mode; the generators and the mode are then as they were."""
+        random, model = checkpoint.random_state(), self.job.model
+        model.eval()
+        yield
+        model.train()
+        checkpoint.restore_random_state(random)
+
     def write_samples(self) -> None:
         """What the model writes now; draws from generators of its own, so that training is left alone."""
         if self.job.sample is None:
             return
-        random, model = checkpoint.random_state(), self.job.model
-        model.eval()
-        for row in self.job.sample(self.state.step):
-            self.journal.write(SAMPLES, {"step": self.state.step, **row})
-        model.train()
-        checkpoint.restore_random_state(random)
+        with self._as_it_was():
+            for row in self.job.sample(self.state.step):
+                self.journal.write(SAMPLES, {"step": self.state.step, **row})
 
     def save(self, protected: set[int]) -> None:
         """Write this step's checkpoint and remove those that are no longer kept."""
@@ -231,7 +250,7 @@ class Trainer:
         cursor, tally = rows.cursor, rows.tally
         job.model.verify(job.feed.to_device(rows.batch(1)))
         rows.cursor, rows.tally = cursor, type(tally)()
-        self.journal.write(METRICS, {"step": 0, "tokens": 0, **self.validate()})
+        self.journal.write(METRICS, {"step": 0, "tokens": 0, **self.validate(), **self.score_tasks()})
         self.write_samples()
 
     def compile(self) -> None:
