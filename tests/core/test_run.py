@@ -103,6 +103,28 @@ def test_a_damaged_record_counts_as_none(tmp_path: Path, maker: Maker, record: s
     assert run_stage(stage, RECIPE, Run(tmp_path))[1]
 
 
+def test_what_other_commands_write_into_an_artefact_is_neither_recorded_nor_a_change(
+    tmp_path: Path, maker: Maker
+) -> None:
+    stage, run = maker.stage("a", owns=lambda artefact: ["out", "seconds"], shared=("seco*",)), Run(tmp_path)
+    after = maker.stage("b", ("a",))
+
+    def made() -> list[bool]:
+        return [run_stage(s, RECIPE, Run(tmp_path))[1] for s in (stage, after)]
+
+    write_text(tmp_path / "a" / "theirs", "first")
+    made()
+    write_text(tmp_path / "a" / "theirs", "from another command")
+    write_text(tmp_path / "a" / "seconds", "written again, longer than before")
+    record = run.stage_record("a")
+    assert record is not None
+    assert set(record["outputs"]) == {"out", "seconds"}
+    assert made() == [False, False]
+    assert not run_stage(stage, RECIPE, Run(tmp_path, verify=True))[1]
+    (tmp_path / "a" / "seconds").unlink()
+    assert made() == [True, False]  # it must be there, but nothing later depends on what it holds
+
+
 def test_a_missing_input_is_named(tmp_path: Path, maker: Maker) -> None:
     with pytest.raises(UserError, match="a: not there, but `b` needs it"):
         run_stage(maker.stage("b", ("a",)), RECIPE, Run(tmp_path))

@@ -16,6 +16,7 @@ from smallm.evaluate.bits_per_byte import Document, score_documents, summarise
 from smallm.model.decoder import Decoder
 from smallm.train.feed import Feed, Global
 from smallm.train.job import Job, Validation
+from smallm.train.journal import read
 from smallm.train.loop import Trainer
 from smallm.train.loss import LossModel
 from smallm.train.pack import IGNORE, Batch, Corpus, Cursor, Rows, trained_positions, validation_batches
@@ -148,6 +149,39 @@ def test_an_evaluation_and_samples_leave_the_next_gradient_alone(tmp_path: Path)
     assert torch.equal(torch.get_rng_state(), state)
     for a, b in zip(before, gradients(trainer, batch), strict=True):
         assert torch.equal(a, b)
+
+
+def test_scoring_tasks_leaves_the_generators_and_the_mode_alone_and_writes_no_figure_that_is_none(
+    tmp_path: Path,
+) -> None:
+    trainer = trainer_at(tmp_path)
+    modes = []
+
+    def tasks() -> dict[str, dict[str, float]]:
+        modes.append(trainer.job.model.training)
+        trainer.job.model.decoder.eval()
+        return {"a": {"acc": float(torch.rand(1)), "perplexity": math.inf}, "b": {"acc": math.nan}}
+
+    trainer.job.tasks = tasks
+    trainer.job.model.train()
+    state = torch.get_rng_state()
+    found = trainer.score_tasks()
+    assert torch.equal(torch.get_rng_state(), state)
+    assert modes == [False]
+    assert all(module.training for module in trainer.job.model.modules())
+    assert found["tasks"].keys() == {"a", "b"}
+    assert found["tasks"]["a"].keys() == {"acc"}
+    assert found["tasks"]["b"] == {}
+
+
+@pytest.mark.parametrize(("every", "steps"), [(4, [0, 4, 8, 10]), (0, [0, 10]), (5, [0, 5, 10])])
+def test_tasks_are_scored_every_so_many_steps_and_at_both_ends(tmp_path: Path, every: int, steps: list[int]) -> None:
+    trainer = trainer_at(tmp_path, micro=8, log_every=100, validate_every=100, checkpoint_every=100)
+    trainer.job.tasks, trainer.job.tasks_every = lambda: {"a": {"acc": 0.5}}, every
+    trainer.run()
+    rows = read(tmp_path / "checkpoints" / "metrics.jsonl")
+    assert [row["step"] for row in rows if "tasks" in row] == steps
+    assert all(row["tasks"] == {"a": {"acc": 0.5}} for row in rows if "tasks" in row)
 
 
 def test_timing_a_step_changes_nothing(tmp_path: Path) -> None:

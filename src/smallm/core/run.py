@@ -15,7 +15,7 @@ import platform
 import shutil
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass, field
 from fnmatch import fnmatch
 from importlib import metadata
@@ -40,8 +40,10 @@ class Stage:
     `config` gives the JSON data that belongs into the key; `fingerprint` what the stage reads
     from outside the run (source files by hash, generator versions). `unhashed` names (or globs)
     files that are not outputs, since others rewrite them (cards); `unkeyed` those that are recorded
-    but hold what a clock gave, so that no later stage's key depends on them. `extends(old, new)` says
-    that going from one configuration to the other continues the work instead of redoing it.
+    but hold what a clock gave, so that no later stage's key depends on them. Where other commands write into
+    the artefact too, `owns(artefact)` names the files that are this stage's (None: all), and `shared` those of them
+    that others may write again: they must be there, whatever they hold. `extends(old, new)` says that going
+    from one configuration to the other continues the work instead of redoing it.
     """
 
     name: str
@@ -53,6 +55,8 @@ class Stage:
     fingerprint: Callable[[Recipe, HashCache], dict[str, str]] = lambda recipe, hashes: {}
     unhashed: tuple[str, ...] = ("README.md",)
     unkeyed: tuple[str, ...] = ()
+    owns: Callable[[Path], Collection[str]] | None = None
+    shared: tuple[str, ...] = ()
     costly: bool = False
     extends: Callable[[Any, Any], bool] = lambda old, new: False
 
@@ -186,6 +190,8 @@ def is_done(stage: Stage, run: Run, key: str) -> bool:
         return False
     for name, output in record["outputs"].items():
         path = run.path / stage.artefact / name
+        if path.is_file() and _matches(name, stage.shared):
+            continue
         if not path.is_file() or path.stat().st_size != output["bytes"]:
             say(f"{path} is missing or was changed; {stage.name} is redone.")
             return False
@@ -237,10 +243,12 @@ def recover(final: Path) -> None:
 
 def _record(stage: Stage, recipe: Recipe, run: Run, key: str, inputs: dict[str, str], seconds: float) -> dict[str, Any]:
     final = run.path / stage.artefact
+    names = {p.relative_to(final).as_posix(): p for p in files_below(final)}
+    owned = names.keys() if stage.owns is None else set(stage.owns(final))
     outputs = {
-        p.relative_to(final).as_posix(): {"sha256": run.hashes(p), "bytes": p.stat().st_size}
-        for p in files_below(final)
-        if not _matches(p.relative_to(final).as_posix(), stage.unhashed)
+        name: {"sha256": run.hashes(p), "bytes": p.stat().st_size}
+        for name, p in names.items()
+        if name in owned and not _matches(name, stage.unhashed)
     }
     return {
         "stage": stage.name,
@@ -249,7 +257,7 @@ def _record(stage: Stage, recipe: Recipe, run: Run, key: str, inputs: dict[str, 
         "inputs": inputs,
         "config": json.loads(json.dumps(stage.config(recipe))),
         "outputs": outputs,
-        "unkeyed": list(stage.unkeyed),
+        "unkeyed": [*stage.unkeyed, *stage.shared],
         "versions": versions(),
         "seed": recipe.seed,
         "seconds": round(seconds, 3),
