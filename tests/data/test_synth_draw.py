@@ -16,6 +16,7 @@ from smallm.data.synth.draw import Draw, Drawn, collect, in_test
 
 # Digest of the first 50 test records of seed 1: change VERSION together with words or drawing.
 PINNED = {
+    "agreement": ("1", "63687f25106b78da"),
     "arithmetic": ("1", "3acb309ec55080d0"),
 }
 GENERATORS = sorted(PINNED)
@@ -57,7 +58,9 @@ def test_generators_with_the_same_seed_have_streams_of_their_own():
 
 
 def test_slots_and_alternatives_are_filled_inside_each_other():
-    texts = {Draw("x", seed).fill("[the {a}|no one] ran {b}.", {"a": ["cat", "dog"], "b": ["off"]}) for seed in range(50)}
+    texts = {
+        Draw("x", seed).fill("[the {a}|no one] ran {b}.", {"a": ["cat", "dog"], "b": ["off"]}) for seed in range(50)
+    }
     assert texts == {"the cat ran off.", "the dog ran off.", "no one ran off."}
 
 
@@ -117,7 +120,7 @@ def test_other_seeds_give_other_records(name: str):
 
 @pytest.mark.parametrize("name", GENERATORS)
 def test_the_place_of_the_right_choice_says_nothing(name: str):
-    """Each place holds the answer in its share of the items: within 6 standard deviations, a false alarm has p < 1e-8."""
+    """Each place holds the answer in its share of the items: 6 standard deviations, a false alarm has p < 1e-8."""
     items = generator(name).records(7, 3_000)
     if "choices" not in items[0]:
         pytest.skip("no choices: a label or a translation is asked for")
@@ -134,9 +137,12 @@ def test_the_place_of_the_right_choice_says_nothing(name: str):
 @pytest.mark.parametrize("name", GENERATORS)
 def test_no_slot_is_left_open_and_spacing_is_right(name: str):
     for item in generator(name).records(9, 2_000):
-        for value in item.values():
+        for key, value in item.items():
             for text in value if isinstance(value, list) else [value]:
-                assert text and text == text.strip()
+                if key in ("paradigm", "construction", "cluster"):
+                    continue  # names, not text
+                assert text
+                assert text == text.strip()
                 assert not any(mark in text for mark in "{}[]|_^")
                 assert "  " not in text
                 assert not any(f" {mark}" in text for mark in ".,!?;:")

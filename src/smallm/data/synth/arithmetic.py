@@ -17,9 +17,9 @@ from .story_grammar import split_list
 
 VERSION = "1"  # raise it with every change of words, forms or drawing
 
-_ONES = """zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen
-seventeen eighteen nineteen""".split()
-_TENS = "zero ten twenty thirty forty fifty sixty seventy eighty ninety".split()
+_ONES = split_list("""zero, one, two, three, four, five, six, seven, eight, nine, ten, eleven, twelve, thirteen,
+fourteen, fifteen, sixteen, seventeen, eighteen, nineteen""")
+_TENS = split_list("zero, ten, twenty, thirty, forty, fifty, sixty, seventy, eighty, ninety")
 _SIGN = {"add": "+", "subtract": "-", "multiply": "*"}
 _WORD = {"add": "plus", "subtract": "minus", "multiply": "times"}
 _OPERATIONS = ("add", "subtract", "multiply", "compare")
