@@ -1,0 +1,71 @@
+"""PEFT adapters for scoring: which base they belong to, and both together, unmerged."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from smallm.core.errors import UserError
+from smallm.core.files import read_json
+from smallm.evaluate.identity import ADAPTER_CONFIG, weight_files
+from smallm.evaluate.transformers_models import brief, keep_quantised_weights, quietly
+
+# Learned vectors before the text, not a change of the weights.
+PROMPT_LEARNING = ("PROMPT_TUNING", "PREFIX_TUNING", "P_TUNING", "MULTITASK_PROMPT_TUNING", "ADAPTION_PROMPT", "CPT")
+
+
+def base_name(adapter: Path) -> str:
+    """The base model that an adapter names: a directory (beside the adapter, or from here on) or a Hub name.
+
+    UserError: it names none, or it is of a kind that cannot be scored.
+    """
+    try:
+        config = read_json(adapter / ADAPTER_CONFIG)
+    except ValueError as error:
+        raise UserError(f"{adapter / ADAPTER_CONFIG}: not JSON ({error}).") from None
+    kind = str(config.get("peft_type", "")).upper()
+    if kind in PROMPT_LEARNING:
+        raise UserError(
+            f"{adapter}: a {kind} adapter puts learned vectors before the text, which shift its positions and take "
+            "room that lm-eval's windows do not leave. It cannot be scored here; LoRA and its kin can."
+        )
+    if config.get("alora_invocation_tokens"):
+        raise UserError(
+            f"{adapter}: an activated LoRA changes the model from a certain token on, which the texts of a task do not "
+            "hold. It cannot be scored here; plain LoRA can."
+        )
+    named = str(config.get("base_model_name_or_path") or "")
+    if not named:
+        raise UserError(f"{adapter / ADAPTER_CONFIG}: no base_model_name_or_path. Write the base model's name there.")
+    beside = adapter / named
+    return str(beside) if beside.is_dir() else named
+
+
+def with_adapter(model: Any, adapter: Path, device: torch.device) -> Any:
+    """The model with the adapter's matrices beside its weights (never merged: that rounds).
+
+    Where the adapter brings an embedding or head of its own with another number of tokens, the model is resized to it.
+    """
+    from peft import PeftModel
+    from safetensors import SafetensorError, safe_open
+
+    path = weight_files(adapter)[0]
+    try:
+        with safe_open(path, framework="pt") as f:
+            names = [n for n in f.keys() if n.endswith(("embed_tokens.weight", "lm_head.weight"))]  # noqa: SIM118
+            rows = [f.get_slice(n).get_shape()[0] for n in names]
+    except SafetensorError as error:
+        raise UserError(f"{path}: torn or not safetensors ({error}).") from None
+    if rows and max(rows) != model.config.get_text_config().vocab_size:
+        model.resize_token_embeddings(max(rows))
+    try:
+        with quietly():
+            adapted = PeftModel.from_pretrained(model, str(adapter), is_trainable=False)
+    except (ValueError, RuntimeError, KeyError, TypeError, ImportError, OSError) as error:
+        raise UserError(f"{adapter}: the adapter does not fit its base model ({brief(error)}).") from None
+    if not getattr(model, "is_quantized", False):  # those refuse to move, and are where they should be
+        adapted = adapted.to(device)
+    keep_quantised_weights(adapted)
+    return adapted.eval().requires_grad_(False)
