@@ -73,7 +73,8 @@ class TextScore:
     """
 
     def __init__(self, name: str) -> None:
-        from sacrebleu.metrics import BLEU, CHRF
+        from sacrebleu.metrics.bleu import BLEU
+        from sacrebleu.metrics.chrf import CHRF
 
         self.name = name
         self.metric: Any = BLEU() if name == "bleu" else CHRF()
