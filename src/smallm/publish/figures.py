@@ -106,13 +106,13 @@ def lengths(facts: Facts) -> Figure | None:
         for name, values in found.items():
             colour = colours.get(name, INK)
             ax.hist(values, bins=edges, histtype="stepfilled", color=colour, alpha=0.18)
-            ax.hist(values, bins=edges, histtype="step", color=colour, linewidth=1.6, label=_short(name))
+            ax.hist(values, bins=edges, histtype="step", color=colour, linewidth=1.6, label=short(name))
         ax.set_xscale("log")
         ax.set_xlabel("characters in a document")
         ax.set_ylabel("documents")
         ax.set_ylim(bottom=0)
-        _plain_counts(ax.yaxis)
-        _plain_counts(ax.xaxis)
+        plain_counts(ax.yaxis)
+        plain_counts(ax.xaxis)
         ax.xaxis.set_minor_formatter("")
         _legend(ax, len(found))
 
@@ -138,7 +138,7 @@ def by_source(facts: Facts) -> Figure | None:
             if zipped:
                 ax.plot([zipped], [i], "|", color=MUTED, markersize=13, markeredgewidth=1.8)
                 _note(ax, f"gzip {zipped:.2f}", zipped, i, MUTED, below=True)
-        ax.set_yticks(range(len(rows)), [_short(name) for name, *_ in rows])
+        ax.set_yticks(range(len(rows)), [short(name) for name, *_ in rows])
         ax.set_ylim(len(rows) - 0.35, -0.8)
         ax.margins(x=0.12)
         ax.set_xlim(left=0)
@@ -192,19 +192,19 @@ def _lines(
             plot(ax, line)
         ax.set_xlabel(x_label)
         ax.set_ylabel(y_label)
-        _plain_counts(ax.xaxis)
+        plain_counts(ax.xaxis)
         ax.set_xlim(left=0)
         if zero:
             ax.set_ylim(bottom=0, top=1.12 * max(max(line.y) for line in lines))
             if max(max(line.y) for line in lines) > 1:
-                _plain_counts(ax.yaxis)
+                plain_counts(ax.yaxis)
         if len(lines) > 1:
             _legend(ax, len(lines))
 
     return draw_figure(name, title, file, height, draw)
 
 
-def _plain_counts(axis: Any) -> None:
+def plain_counts(axis: Any) -> None:
     from matplotlib.ticker import FuncFormatter
 
     axis.set_major_formatter(FuncFormatter(lambda value, _: count(float(value)) if value else "0"))
@@ -214,7 +214,7 @@ def _legend(ax: Any, n: int) -> None:
     ax.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=min(n, 3), borderaxespad=0.2, handlelength=1.4)
 
 
-def _short(name: str, limit: int = 22) -> str:
+def short(name: str, limit: int = 22) -> str:
     """matplotlib reads $…$ as mathematics: escape it."""
     name = name if len(name) <= limit else name[: limit - 1] + "…"
     return name.replace("$", r"\$")

@@ -66,8 +66,12 @@ class Line:
     marker: str = ""
 
 
-def draw_figure(name: str, title: str, file: str, height: float, draw: Callable[[Any, Any], None]) -> Figure:
-    drawn = {size: _svg(f"{name}-{size}", title, width, height * TALLER[size], draw) for size, width in WIDTHS.items()}
+def draw_figure(
+    name: str, title: str, file: str, height: float | dict[str, float], draw: Callable[[Any, Any], None]
+) -> Figure:
+    """Both widths of a figure; height in inches, of the narrow one or of each."""
+    heights = height if isinstance(height, dict) else {size: height * TALLER[size] for size in WIDTHS}
+    drawn = {size: _svg(f"{name}-{size}", title, width, heights[size], draw) for size, width in WIDTHS.items()}
     return Figure(name, title, file, drawn["wide"], drawn["narrow"])
 
 

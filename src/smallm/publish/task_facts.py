@@ -1,0 +1,123 @@
+"""Results of tasks and comparisons of a run: eval/*.json of the model's own weights, read for report and cards.
+
+Never raises for what is absent or damaged: such a file counts as absent. Results of other weights do not count.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+
+class Record(dict[str, Any]):
+    """A JSON object whose absent keys are None: templates print these as "not measured"."""
+
+    def __missing__(self, key: str) -> None:
+        return None
+
+
+@dataclass(frozen=True)
+class Result:
+    """One file of results; paths are relative to the run, `page` is the page of items beside it."""
+
+    file: str
+    name: str
+    suite: str
+    tasks: dict[str, dict[str, Any]]
+    items_file: str | None
+    page: str | None
+
+    @property
+    def key(self) -> str:
+        """The file's name without its ending: for names of figures and anchors."""
+        return Path(self.file).stem
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """One compare-<a>-<b>.json; `page` is the page beside it, None where it was not written."""
+
+    file: str
+    content: dict[str, Any]
+    page: str | None
+
+
+def read_json_file(path: Path) -> Any:
+    """The content with `Record`s for objects and None for NaN; None for a file that is absent or damaged."""
+    try:
+        return json.loads(path.read_text("utf-8"), object_hook=Record, parse_constant=lambda _: None)
+    except (OSError, ValueError):
+        return None
+
+
+def read_results(run: Path, weights_sha256: str | None) -> list[Result]:
+    """Every result of these weights in eval/, by file name: the suites' and, in their place, the stage's own tasks."""
+    found = []
+    for file in sorted((run / "eval").glob("*.json")):
+        content = read_json_file(file)
+        if not isinstance(content, dict) or file.name.startswith("compare-"):
+            continue
+        model = content.get("model")
+        hashed = model.get("weights_sha256") if isinstance(model, dict) else content.get("weights_sha256")
+        tasks = usable_tasks(content)
+        if not tasks or not hashed or hashed != weights_sha256:
+            continue
+        items = file.with_name(f"{file.stem}.items.parquet")
+        page = file.with_name(f"{file.stem}.items.html")
+        found.append(
+            Result(
+                file=f"eval/{file.name}",
+                name=str(model.get("name") or file.stem) if isinstance(model, dict) else str(model or file.stem),
+                suite=str(content.get("suite") or "held-out"),
+                tasks=tasks,
+                items_file=f"eval/{items.name}" if items.is_file() else None,
+                page=f"eval/{page.name}" if page.is_file() else None,
+            )
+        )
+    return found
+
+
+def usable_tasks(content: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    """The tasks of a result whose primary metric has a figure."""
+    tasks = content.get("tasks")
+    return {
+        str(name): task
+        for name, task in (tasks.items() if isinstance(tasks, dict) else ())
+        if isinstance(task, dict) and isinstance((task.get("metrics") or {}).get(task.get("primary")), dict)
+    }
+
+
+def read_comparisons(run: Path, weights_sha256: str | None) -> list[Comparison]:
+    """The comparisons of eval/ that have these weights on one side."""
+    found = []
+    for file in sorted((run / "eval").glob("compare-*.json")):
+        content = read_json_file(file)
+        if not isinstance(content, dict) or not isinstance(content.get("tasks"), list):
+            continue
+        sides = {(content.get(side) or {}).get("weights_sha256") for side in ("a", "b")}
+        if weights_sha256 and weights_sha256 in sides:
+            page = file.with_suffix(".html")
+            found.append(Comparison(f"eval/{file.name}", content, f"eval/{page.name}" if page.is_file() else None))
+    return found
+
+
+def items_table(run: Path, result: Result) -> Any:
+    """The items of a result as a pyarrow Table; None when the file is absent or unreadable."""
+    if result.items_file is None:
+        return None
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        return pq.read_table(run / result.items_file)
+    except (OSError, pa.ArrowInvalid):
+        return None
+
+
+def finite(value: Any) -> float | None:
+    """The number, or None for what is none: null, NaN, infinity, text."""
+    ok = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    return float(value) if ok else None
