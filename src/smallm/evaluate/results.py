@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import io
+import platform
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -18,6 +19,7 @@ from typing import Any
 from smallm.core.errors import UserError
 from smallm.core.files import read_json, sha256_bytes, sha256_file, write_bytes, write_json
 from smallm.core.formats_eval import ITEM_COLUMNS
+from smallm.core.hardware import cores, cpu_name, memory
 from smallm.evaluate.metrics import metric_info
 from smallm.evaluate.run_tasks import ItemRecord, TaskResult, prefix_of
 from smallm.evaluate.summary import score_and_weight
@@ -239,11 +241,9 @@ def read_items(path: str | Path, result: Mapping[str, Any] | None = None) -> Any
 
 
 def _machine() -> dict[str, Any]:
-    import os
-    import platform
-
-    return {"system": platform.system(), "machine": platform.machine(), "python": platform.python_version(),
-            "cpus": os.cpu_count()}  # fmt: skip
+    """The processor and its memory; the device of the scores is in the model's settings."""
+    total, _ = memory()
+    return {"cpu": cpu_name(), "cores": cores(), "memory_bytes": total, "python": platform.python_version()}
 
 
 def _versions() -> dict[str, str]:

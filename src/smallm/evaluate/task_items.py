@@ -23,7 +23,9 @@ from smallm.evaluate.tasks import Item, Task, TaskSpec, drawn, item_id
 from smallm.evaluate.templates import Getter, as_text, condition, getter
 
 # Keys that change no score of an item: the version does not depend on them.
-FOR_PEOPLE = frozenset({"task", "about", "licence", "origin", "metrics", "data", "hub", "train", "items", "kind"})
+FOR_PEOPLE = frozenset(
+    {"task", "about", "licence", "origin", "metrics", "data", "hub", "train", "items", "kind", "cheap"}
+)
 LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 
 

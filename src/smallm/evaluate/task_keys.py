@@ -58,6 +58,7 @@ KEYS: dict[str, Key] = {
     "shots": Key("count", "examples before each prompt, the same ones for all items", 0),
     "shot_delimiter": Key("text", "after each example", "\n\n"),
     "chat": Key("flag", "render the prompt with the tokenizer's chat template", False),
+    "cheap": Key("flag", "scored during training too; default: choice and continuation tasks are"),
     "metrics": Key("metrics", "their names, the primary one first"),
     "until": Key("texts", "generation stops before any of these", ["\n"]),
     "max_new_tokens": Key("count", "of a generation", 64),
