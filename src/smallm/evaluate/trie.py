@@ -17,6 +17,10 @@ import numpy as np
 
 # Nodes of a row that holds a tree. Attention grows with it: at width 384, 256 nodes cost a tenth of a layer.
 ROW_NODES = 256
+# Trees smaller than this are put together in one row.
+FILLED_NODES = 96
+# A batch ends where rows are so much shorter than its longest, once it holds this share of its budget.
+SHORTER, BEGUN = 0.8, 0.25
 # A sequence joins its neighbour's row when this share of it is there already; below that a row of its own, which needs
 # no mask, is faster.
 JOIN_SHARE = 0.15
@@ -60,6 +64,15 @@ class Row:
     wanted: list[tuple[int, int, int]] = field(default_factory=list)
     chains: int = 0
 
+    def take_in(self, other: Row) -> None:
+        """Put another row's trees beside this row's; neither sees the other."""
+        offset = len(self.ids)
+        self.ids += other.ids
+        self.depth += other.depth
+        self.parent += [parent + offset if parent >= 0 else -1 for parent in other.parent]
+        self.wanted += [(request, node + offset, target) for request, node, target in other.wanted]
+        self.chains += other.chains
+
     @property
     def is_chain(self) -> bool:
         """Whether plain causal attention is this row's mask: each node follows the one before."""
@@ -98,25 +111,37 @@ def plan(chains: Sequence[Chain], row_nodes: int = ROW_NODES, *, share: bool = T
     if not share:
         return [Group((), _sorted([_lone(c) for c in ordered]))]
     common = [0, *(_shared(a.inputs, b.inputs) for a, b in pairwise(ordered))]
-    groups: list[Group] = []
-    plain: list[Row] = []
+    stems = list(_stems(ordered, common, row_nodes))
+    groups = [
+        Group(ordered[begin].inputs[:stem], _sorted(_rows(ordered[begin:end], common[begin:end], row_nodes, stem)))
+        for begin, end, stem in stems
+    ]
+    rest: list[Row] = []
+    edges = [0, *(x for begin, end, _ in stems for x in (begin, end)), len(ordered)]
+    for begin, end in zip(edges[::2], edges[1::2], strict=True):
+        rest += _rows(ordered[begin:end], common[begin:end], row_nodes, 0)
+    return [*groups, Group((), _sorted(rest))] if rest else groups
+
+
+def _stems(ordered: Sequence[Chain], common: Sequence[int], row_nodes: int) -> Iterator[tuple[int, int, int]]:
+    """(begin, end, ids of the stem) of neighbours that are worth one: it is long, and they fill more than a row."""
     for begin, end in _runs(common, STEM_IDS):
-        run, lcp = ordered[begin:end], [0, *common[begin + 1 : end]]
-        stem = min((*lcp[1:], *(c.first for c in run)), default=0)
+        run, lcp = ordered[begin:end], common[begin + 1 : end]
+        # Every node that predicts something stays in its row: the stem ends before the first of them.
+        stem = min((*lcp, *(c.first for c in run)))
         nodes = sum(len(c.inputs) for c in run) - sum(lcp)
-        if stem >= STEM_IDS and nodes - stem > row_nodes:
-            groups.append(Group(run[0].inputs[:stem], _sorted(_rows(run, lcp, row_nodes, stem))))
-        else:
-            plain += _rows(run, lcp, row_nodes, 0)
-    return [*groups, Group((), _sorted(plain))] if plain else groups
+        if lcp and stem >= STEM_IDS and nodes - stem > row_nodes:
+            yield begin, end, stem
 
 
 def batches(rows: Sequence[Row], tokens: int) -> Iterator[list[Row]]:
     """Neighbours of sorted rows, at most `tokens` padded nodes together (at least one row), trees apart from chains."""
     batch: list[Row] = []
     for row in rows:
-        same = not batch or row.is_chain == batch[0].is_chain
-        if batch and (not same or (len(batch) + 1) * len(batch[0].ids) > tokens):
+        longest = len(batch[0].ids) if batch else 0
+        full = (len(batch) + 1) * longest > tokens
+        shorter = len(row.ids) < SHORTER * longest and len(batch) * longest >= BEGUN * tokens
+        if batch and (full or shorter or row.is_chain != batch[0].is_chain):
             yield batch
             batch = []
         batch.append(row)
@@ -137,7 +162,8 @@ def _rows(run: Sequence[Chain], lcp: Sequence[int], row_nodes: int, stem: int) -
     """The run's chains in rows of at most `row_nodes` (one chain may be longer), the stem's nodes left out."""
     rows: list[Row] = []
     path: list[int] = []
-    for chain, shared in zip(run, lcp, strict=True):
+    for at, chain in enumerate(run):
+        shared = lcp[at] if at else 0
         own = len(chain.inputs) - stem
         joins = shared == len(chain.inputs) or shared - stem >= JOIN_SHARE * own
         # A stem's chains are short and many: together they leave less padding, whatever they share.
@@ -160,8 +186,24 @@ def _lone(chain: Chain) -> Row:
 
 
 def _sorted(rows: list[Row]) -> list[Row]:
-    """Chains and trees apart, each longest first: neighbours fill a batch with little padding."""
-    return sorted(rows, key=lambda r: (r.is_chain, -len(r.ids)))
+    """Chains and trees apart, each longest first: neighbours fill a batch with little padding.
+
+    Small trees are put together first (first fit, longest first): a mask costs the same for one or for many.
+    """
+    rows = sorted(rows, key=lambda r: (r.is_chain, -len(r.ids)))
+    filled: list[Row] = []
+    open_rows: list[Row] = []
+    for row in rows:
+        fits = next((r for r in open_rows if len(r.ids) + len(row.ids) <= FILLED_NODES), None)
+        if row.is_chain or fits is None:
+            filled.append(row)
+            if not row.is_chain and len(row.ids) < FILLED_NODES:
+                open_rows.append(row)
+        else:
+            fits.take_in(row)
+            if len(fits.ids) > FILLED_NODES - 4:
+                open_rows.remove(fits)
+    return sorted(filled, key=lambda r: (r.is_chain, -len(r.ids)))
 
 
 def _runs(common: Sequence[int], least: int) -> Iterator[tuple[int, int]]:
