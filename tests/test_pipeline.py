@@ -29,7 +29,7 @@ def fake(stage: Stage, made: list[str]) -> Stage:
             write_json(directory / "out", {"hash": sha256_json([inputs, stage.config(recipe)])})
         return run.path / stage.artefact
 
-    return dataclasses.replace(stage, make=make, fingerprint=lambda recipe, hashes: {})
+    return dataclasses.replace(stage, make=make, fingerprint=lambda recipe, hashes: {}, owns=None)
 
 
 @pytest.fixture
@@ -68,6 +68,9 @@ def test_a_second_run_makes_nothing(tmp_path: Path, cards: list[str]) -> None:
         (with_key(tokenizer={"vocab_size": 512}), ["tokenizer", "tokens", "train", "eval", "report"]),
         (with_key(data={"validation": 0.1}), ALL),
         (with_key(eval={"max_tokens": 5}), ["eval", "report"]),
+        (with_key(eval={"suites": ["smallm"]}), ["eval", "report"]),
+        (with_key(eval={"items": 5}), ["eval", "report"]),
+        (with_key(eval={"every": 5, "every_items": 7}), ["report"]),
         (with_key(report={"price_per_hour": 1.0}), ["report"]),
         (with_key(train={"log_every": 3}), ["report"]),
         (dataclasses.replace(RECIPE, description="other"), ["report"]),
@@ -85,6 +88,15 @@ def test_a_change_redoes_what_depends_on_it_and_nothing_else(
 
 def test_moving_the_sources_redoes_nothing(tmp_path: Path, cards: list[str]) -> None:
     here, there = (with_key(data={"sources": [SourceConfig(path=f"/{d}/a.txt")]}) for d in ("here", "there"))
+    run_of(here, tmp_path)
+    assert run_of(there, tmp_path) == ["report"]
+
+
+def test_moving_a_suite_or_the_folder_of_its_data_redoes_nothing(
+    tmp_path: Path, cards: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pipeline, "check_suites", lambda recipe: None)  # these are not there
+    here, there = (with_key(eval={"suites": [f"/{d}/a.yaml"], "data": [f"/{d}"]}) for d in ("here", "there"))
     run_of(here, tmp_path)
     assert run_of(there, tmp_path) == ["report"]
 

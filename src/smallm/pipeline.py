@@ -80,9 +80,28 @@ def continues(old: Any, new: Any) -> bool:
 
 
 def eval_config(recipe: Recipe) -> dict[str, Any]:
-    # eval/ holds the samples
+    # Of suites and their folders what they hold is in the fingerprint; eval/ holds the samples.
+    evaluation = affecting(recipe.eval) | {"suites": [PurePath(name).name for name in recipe.eval.suites]}
+    evaluation.pop("data")
     shown = {"prompts": recipe.prompts, "samples": recipe.report.samples, "temperature": recipe.temperature}
-    return {"eval": affecting(recipe.eval), "seed": recipe.seed, **shown}
+    return {"eval": evaluation, "seed": recipe.seed, **shown}
+
+
+def eval_fingerprint(recipe: Recipe, hashes: HashCache) -> dict[str, str]:
+    """The suites' tasks and files, when there are any."""
+    return suite_fingerprint(recipe, hashes) if recipe.eval.suites else {}
+
+
+suite_fingerprint = lazy("smallm.evaluate.recipe_suites:fingerprint")
+
+
+def check_suites(recipe: Recipe) -> None:
+    """Raises UserError when a suite or a folder of its files is not there: before the training, not after it."""
+    if recipe.eval.suites:
+        from smallm.evaluate.recipe_suites import folders_of, suites_of
+
+        suites_of(recipe.eval)
+        folders_of(recipe.eval)
 
 
 def report_config(recipe: Recipe) -> dict[str, Any]:
@@ -141,6 +160,11 @@ STAGES: tuple[Stage, ...] = (
         lazy("smallm.evaluate.stage:evaluate_base"),
         eval_config,
         inputs=("base", "data", "tokenizer"),
+        version=2,
+        fingerprint=eval_fingerprint,
+        # `smallm eval` and `smallm compare` write there too, and may evaluate the same suite again.
+        owns=lazy("smallm.evaluate.stage:own_files"),
+        shared=("base-????????-*",),
     ),
     Stage(
         "report",
@@ -189,6 +213,7 @@ def run_pipeline(
             "Name a file, a folder or a source: --set data.sources=[FILE]"
         )
     check_directory(recipe, run.path)
+    check_suites(recipe)
     with run.lock():
         text, path = dump_recipe(recipe), run.path / "recipe.yaml"
         if not path.exists() or path.read_text("utf-8") != text:

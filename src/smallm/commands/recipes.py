@@ -26,6 +26,7 @@ def list_command(*, as_json: bool) -> None:
 def check_command(recipe: str, overrides: list[str], *, as_json: bool) -> None:
     """Exit 2 and every mistake, or what the recipe comes to."""
     from smallm.model.presets import complete
+    from smallm.pipeline import check_suites
 
     loaded = load(recipe, overrides)
     checked = loaded.recipe
@@ -33,6 +34,10 @@ def check_command(recipe: str, overrides: list[str], *, as_json: bool) -> None:
         complete(checked.model, _vocabulary(checked))
     except UserError as error:
         raise UserError(f"{loaded.origin('model')}: {error}") from None
+    try:
+        check_suites(checked)
+    except UserError as error:
+        raise UserError(f"{loaded.origin('eval.suites')}: {error}") from None
     hint = "" if checked.data.sources else "data.sources is empty: name the text with --set data.sources=[FILE]"
     if as_json:
         print(json.dumps({"recipe": checked.name, "valid": True, "hint": hint or None}))

@@ -91,13 +91,23 @@ TASK = record(
             record({"ece": maybe(number("expected calibration error")), "brier": maybe(number()), "bins": array(_BIN)},
                    extra=True)
         ),
-        "sources": mapping(record({"metrics": mapping(FIGURE)}, extra=True), "sub-task or domain -> the same figures"),
+        "sources": mapping(mapping(FIGURE), "sub-task or domain -> metric -> figure"),
         "signature": maybe(text("sacrebleu's, which says how BLEU and chrF were computed")),
         "seconds": number(),
         "cached": integer("items whose scores were known"),
     },
     extra=True,
 )  # fmt: skip
+_SKIPPED = record({"task": text(), "why": text()}, extra=True)
+_SUITE = record(
+    {
+        "file": maybe(text("beside this file; null: no task of it could be run")),
+        "tasks": mapping(
+            record({"version": text(), "items": integer(), "primary": text(), "value": maybe(number())}, extra=True)
+        ),
+        "skipped": array(_SKIPPED),
+    }
+)
 _MODEL = record(
     {
         "name": text("as the user named it"),
@@ -181,6 +191,8 @@ EVALUATION_FORMATS: tuple[Format, ...] = (
                 "stories": maybe(_STORIES),
                 "tasks": mapping(TASK, "one, `held-out`: the same figures as a task that can be compared"),
                 "items_file": text("beside this file"),
+                "items_sha256": HEX64,
+                "suites": mapping(_SUITE, "of the recipe -> where its results are and what they came to"),
             },
             extra=True,
         ),
@@ -227,8 +239,12 @@ EVALUATION_FORMATS: tuple[Format, ...] = (
                 "tasks": mapping(TASK, "task -> its figures"),
                 "results": mapping(anything(), "task -> `acc,none`, `acc_stderr,none`, …, as lm-eval writes them"),
                 "items_file": text("beside this file"),
+                "items_sha256": HEX64,
             },
             optional={
+                "skipped": array(_SKIPPED, "tasks whose data was not there"),
+                "limit": maybe(integer("items of each task")),
+                "seconds": number(),
                 "versions": mapping(anything()),
                 "n-samples": mapping(anything()),
                 "n-shot": mapping(anything()),

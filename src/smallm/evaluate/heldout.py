@@ -1,11 +1,13 @@
 """Held-out documents of a run: their tokens from tokens/base, their sources and texts from data/.
 
 Order is by document id (a hash), so that a budget of tokens takes a random share of every source, the same
-one each time. Also gzip's bits per byte on the same documents, the yardstick that knows no language.
+one each time. Their scores are a task like any other, `held-out`, so that two runs compare document by document. Also
+gzip's bits per byte on the same documents, the yardstick that knows no language.
 """
 
 from __future__ import annotations
 
+import math
 import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
@@ -13,9 +15,24 @@ from typing import Any
 
 import numpy as np
 
+from smallm.core import yamltree
 from smallm.core.errors import UserError
+from smallm.core.files import sha256_json
 from smallm.core.tokenfile import open_split
-from smallm.evaluate.bits_per_byte import Document
+from smallm.evaluate.bits_per_byte import Document, Scores
+from smallm.evaluate.run_tasks import ItemRecord, TaskResult
+from smallm.evaluate.summary import summarise_task
+from smallm.evaluate.tasks import Item, Task, parse_task
+
+HELD_OUT = """
+task: held-out
+about: documents held out of training, whole
+data: validation
+text: "{{text}}"
+metrics: [bits_per_byte, token_perplexity]
+"""
+# Of a document's text the items show so much.
+SHOWN_CHARACTERS = 300
 
 
 def held_out_documents(run: Path, tokenizer_sha256: str | None, max_tokens: int) -> list[Document]:
@@ -52,6 +69,28 @@ def held_out_documents(run: Path, tokenizer_sha256: str | None, max_tokens: int)
     if not chosen:
         raise UserError(f"{run / 'tokens' / 'base'}: every held-out document is empty. Give data.validation more.")
     return chosen
+
+
+def held_out_result(data: Path, scores: Scores) -> TaskResult:
+    """The scores as the task `held-out`: an item a document, under the document's id, with the opening of its text."""
+    wanted = set(scores.id)
+    rows = texts_of(data, "validation", ["id", "text"])
+    opening = {row["id"]: _opening(row["text"]) for row in rows if row["id"] in wanted}
+    records = []
+    columns = (scores.id, scores.source, *(x.tolist() for x in (scores.nats_N, scores.tokens_N, scores.bytes_N)))
+    for name, source, nats, tokens, size in zip(*columns, strict=True):
+        figures = {"nats": nats, "bits": nats / math.log(2), "bytes": float(size), "scored": float(tokens)}
+        item = Item(name, opening.get(name, ""), cluster=name, source=source, bytes=size)
+        records.append(ItemRecord(item, (-nats,), (tokens,), values=figures))
+    spec = parse_task(yamltree.parse(HELD_OUT, "held-out"))
+    metrics = spec.values["metrics"]
+    version = sha256_json(scores.id)[:8]
+    task = Task(spec.name, version, spec.kind, tuple(r.item for r in records), metrics, metrics[0], spec)
+    return TaskResult(task, tuple(records), summarise_task(task, records), 0.0, 0)
+
+
+def _opening(text: str) -> str:
+    return text if len(text) <= SHOWN_CHARACTERS else text[: SHOWN_CHARACTERS - 1] + "…"
 
 
 def texts_of(data: Path, split: str, columns: Sequence[str]) -> Iterator[dict[str, Any]]:

@@ -1,21 +1,25 @@
-"""The evaluation stage: eval/base-<hash8>.json and its items, of the base model of a run.
+"""The evaluation stage: eval/base-<hash8>.json and its items, of the base model of a run, and the recipe's suites.
 
-Bits per byte and perplexity on held-out documents, samples, and (for models of our stories) how well it
-speaks the stories' grammar. The file is named by the weights' hash, so figures never pass to other weights.
+Bits per byte and perplexity on held-out documents, samples, (for models of our stories) how well it speaks the
+stories' grammar, and a result file for each suite of tasks. Files are named by the weights' hash, so figures never pass
+to other weights. Other commands write into eval/ too: what they wrote stays there when the stage is redone.
 """
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import Any
 
 from smallm.core.config import Recipe
 from smallm.core.console import say
-from smallm.core.files import new_directory, read_json, sha256_file, write_json
+from smallm.core.files import files_below, new_directory, read_json, sha256_file, write_json
 from smallm.core.run import Run
-from smallm.evaluate.bits_per_byte import Document, Scores, score_documents, summarise
-from smallm.evaluate.heldout import gzip_bits_per_byte, held_out_documents, texts_of
+from smallm.evaluate.bits_per_byte import Document, score_documents, summarise
+from smallm.evaluate.heldout import gzip_bits_per_byte, held_out_documents, held_out_result, texts_of
+from smallm.evaluate.results import FORMAT, task_json, write_items
 from smallm.evaluate.sample import Sample, sample_texts
+from smallm.evaluate.stage_suites import evaluate_suites
 from smallm.evaluate.stories import story_figures
 
 SAMPLE_TOKENS, STORY_TOKENS = 120, 400
@@ -34,33 +38,50 @@ def evaluate_base(recipe: Recipe, run: Run) -> Path:
     record = _record(run.path / "base")
     documents = held_out_documents(run.path, record["tokenizer_sha256"], recipe.eval.max_tokens)
     scores = score_documents(loaded.model, documents, say=True)
-    summary = summarise(scores)
+    held_out = held_out_result(run.path / "data", scores)
     samples = _samples(recipe, run, loaded, documents)
     result = {
+        "format": FORMAT,
         "model": "base",
         **record,
-        **summary,
+        **summarise(scores),
         "gzip_bits_per_byte": gzip_bits_per_byte(run.path / "data", documents),
         "samples": [{"prompt": s.prompt, "text": s.text, "seed": s.seed} for s in samples],
         "stories": _stories(recipe, run, loaded),
+        # Without what a clock gave: the report's key depends on this file.
+        "tasks": {"held-out": {k: v for k, v in task_json(held_out).items() if k not in ("seconds", "cached")}},
     }
+    _say_result(result)
+    del loaded  # the suites load their own, which a card may not have room for beside this one
     final = run.path / "eval"
     name = f"base-{record['weights_sha256'][:8]}"
     with new_directory(final) as directory:
+        _carry_over(run, final, directory)
+        items = directory / f"{name}.items.parquet"
+        write_items(items, [held_out])
+        result |= {"items_file": items.name, "items_sha256": sha256_file(items)}
+        result["suites"] = evaluate_suites(recipe, run, directory)
         write_json(directory / f"{name}.json", result)
-        write_items(directory / f"{name}.items.parquet", scores)
-    _say_result(result)
     return final
 
 
-def write_items(path: Path, scores: Scores) -> None:
-    """One row a document: id, source, nats, tokens, bytes."""
-    import pyarrow as pa
-    import pyarrow.parquet as pq
+def own_files(artefact: Path) -> set[str]:
+    """The files of `eval/` that this stage wrote for the run's present weights; the others are other commands'."""
+    name = f"base-{_record(artefact.parent / 'base')['weights_sha256'][:8]}"
+    suites = read_json(artefact / f"{name}.json")["suites"].values()
+    results = [suite["file"].removesuffix(".json") for suite in suites if suite["file"]]
+    return {f"{stem}{ending}" for stem in (name, *results) for ending in (".json", ".items.parquet")}
 
-    columns = {"id": scores.id, "source": scores.source}
-    counts = {"nats": scores.nats_N, "tokens": scores.tokens_N, "bytes": scores.bytes_N}
-    pq.write_table(pa.table({**columns, **counts}), path, compression="zstd")
+
+def _carry_over(run: Run, old: Path, new: Path) -> None:
+    """Copy what other commands wrote into `old`: what the stage's record does not name, or not with this content."""
+    record = run.stage_record(old.name)
+    mine = record["outputs"] if record else {}
+    for path in files_below(old) if old.is_dir() else []:
+        name = path.relative_to(old).as_posix()
+        if name not in mine or sha256_file(path) != mine[name]["sha256"]:
+            (new / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(path, new / name)
 
 
 def _record(base: Path) -> dict[str, str]:

@@ -199,6 +199,8 @@ def _trainer(
         validation=validation,
         dtype=dtype,
         sample=_sampler(recipe, run, decoder),
+        tasks=_tasks(recipe, run, decoder),
+        tasks_every=recipe.eval.every,
         flops_per_token=counts.flops_per_token(config, T)["6N"],
         peak_flops=hardware.device_peak(device) if dtype == "bfloat16" else None,
     )
@@ -254,6 +256,20 @@ def _sampler(recipe: Recipe, run: Run, decoder: Decoder) -> Callable[[int], list
         return rows
 
     return sample
+
+
+def _tasks(recipe: Recipe, run: Run, decoder: Decoder) -> Callable[[], dict[str, dict[str, float]]] | None:
+    """The cheap tasks of the recipe's suites on the model as it is; None where none is wanted or can be had."""
+    if not (recipe.eval.every and recipe.eval.suites and (run.path / "tokenizer" / "tokenizer.json").is_file()):
+        return None
+    try:
+        from smallm.evaluate.during import cheap_tasks
+        from smallm.tokenizer.directory import load_tokenizer
+
+        return cheap_tasks(recipe.eval, decoder, load_tokenizer(run.path / "tokenizer"))
+    except ImportError as error:
+        warn(f"no tasks during training: {error}.")
+        return None
 
 
 # ---------------------------------------------------------------------- the finished model
