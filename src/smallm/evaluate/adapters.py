@@ -10,7 +10,7 @@ import torch
 from smallm.core.errors import UserError
 from smallm.core.files import read_json
 from smallm.evaluate.identity import ADAPTER_CONFIG, weight_files
-from smallm.evaluate.transformers_models import brief, keep_quantised_weights, quietly
+from smallm.evaluate.transformers_models import LOADING_ERRORS, brief, keep_quantised_weights, quietly
 
 # Learned vectors before the text, not a change of the weights.
 PROMPT_LEARNING = ("PROMPT_TUNING", "PREFIX_TUNING", "P_TUNING", "MULTITASK_PROMPT_TUNING", "ADAPTION_PROMPT", "CPT")
@@ -63,7 +63,7 @@ def with_adapter(model: Any, adapter: Path, device: torch.device) -> Any:
     try:
         with quietly():
             adapted = PeftModel.from_pretrained(model, str(adapter), is_trainable=False)
-    except (ValueError, RuntimeError, KeyError, TypeError, ImportError, OSError) as error:
+    except (*LOADING_ERRORS, SafetensorError) as error:
         raise UserError(f"{adapter}: the adapter does not fit its base model ({brief(error)}).") from None
     if not getattr(model, "is_quantized", False):  # those refuse to move, and are where they should be
         adapted = adapted.to(device)

@@ -18,6 +18,8 @@ from smallm.core.files import read_json
 from smallm.evaluate.backends import TransformersBackend
 
 CONFIG = "config.json"
+# What Transformers and the code of others raise at a directory that they do not understand.
+LOADING_ERRORS = (OSError, ValueError, ImportError, RuntimeError, KeyError, AttributeError, TypeError)
 NF4, INT8 = "nf4, double", "int8"
 
 
@@ -28,6 +30,7 @@ def load_transformers(
 
     UserError: code without leave, pickles, another kind of model, torn or missing weights.
     """
+    from safetensors import SafetensorError
     from transformers import AutoConfig, AutoModelForCausalLM
     from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES as KNOWN
 
@@ -48,7 +51,7 @@ def load_transformers(
                 directory, config=config, dtype=dtype, device_map={"": str(device)}, use_safetensors=True,
                 quantization_config=_quantisation(quantise, dtype), output_loading_info=True, **common,
             )  # fmt: skip
-    except (OSError, ValueError, ImportError, RuntimeError, KeyError, AttributeError, TypeError) as error:
+    except (*LOADING_ERRORS, SafetensorError) as error:
         raise UserError(f"{directory}: Transformers does not load it as a causal model ({brief(error)}).") from None
     if report["missing_keys"]:
         first = sorted(report["missing_keys"])[0]
