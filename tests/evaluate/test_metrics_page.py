@@ -4,15 +4,24 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any, cast
 
 import numpy as np
 import pytest
 
+from smallm.core import yamltree
 from smallm.evaluate.bits_per_byte import Scores, summarise
+from smallm.evaluate.heldout import held_out_result
 from smallm.evaluate.paired import compare_paired, holm
+from smallm.evaluate.requests import Request, Score
+from smallm.evaluate.results import write_items
+from smallm.evaluate.run_tasks import TaskResult, run_task
+from smallm.evaluate.scorer import Scorer
 from smallm.evaluate.statistics import Estimate, chance_interval, estimate_mean, estimate_ratio
+from smallm.evaluate.tasks import Item, Task, parse_task
 from smallm.evaluate.text_metrics import TextScore, exact_match, macro_f1, macro_f1_statistics, word_f1
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "metrics.md"
@@ -90,6 +99,76 @@ def test_perplexity_and_bits_per_byte() -> None:
     SECTIONS["Perplexity"].says("perplexity", estimate_ratio(nats, tokens, transform="exp").value)
     SECTIONS["Bits per byte"].says("bits per byte", summary["bits_per_byte"]["value"])
     SECTIONS["Bits per byte"].says("bits per byte", estimate_ratio(nats / math.log(2), size).value)
+
+
+@dataclass
+class Said:
+    """A scorer that has been told what to say."""
+
+    logprob: dict[str, float]
+
+    def loglikelihoods(self, requests: Sequence[Request]) -> list[Score]:
+        return [Score(self.logprob[request.continuation.strip()], False, 1) for request in requests]
+
+
+def result_of(questions: Sequence[Sequence[tuple[str, float]]]) -> TaskResult:
+    """The result of a task whose right choice is the first: (text, log p) of each choice of each question."""
+    items = [
+        Item(f"{i:016x}", f"Question {i}", tuple(text for text, _ in choices), (choices[0][0],), 0, cluster=str(i))
+        for i, choices in enumerate(questions)
+    ]
+    yaml = "{task: t, data: d, prompt: q, choices: c, answer: 0, metrics: [acc, acc_norm, brier]}"
+    spec = parse_task(yamltree.parse(yaml, "t.yaml"))
+    task = Task("t", "0" * 8, "choice", tuple(items), spec.values["metrics"], "acc", spec)
+    return run_task(task, cast(Scorer, Said({text: p for choices in questions for text, p in choices})))
+
+
+def test_accuracy() -> None:
+    section = SECTIONS["Accuracy"]
+    numbers = [[float(cell) for cell in row[1:]] for row in section.rows]
+    questions = [
+        [(f"{i}".ljust(int(right_size), "r"), right), (f"{i}".ljust(int(wrong_size), "w"), wrong)]
+        for i, (right, right_size, wrong, wrong_size) in enumerate(numbers)
+    ]
+    result = result_of(questions)
+    section.says("acc", result.summary.metrics["acc"]["value"])
+    section.says("acc_norm", result.summary.metrics["acc_norm"]["value"])
+    assert [record.correct for record in result.records] == [True, False, False]
+
+
+def test_brier_score_and_calibration_error() -> None:
+    section = SECTIONS["Brier score and calibration error"]
+    shares = zip(section.column(1), section.column(2), strict=True)
+    result = result_of([[(f"right {i}", math.log(r)), (f"wrong {i}", math.log(w))] for i, (r, w) in enumerate(shares)])
+    for i, record in enumerate(result.records, 1):
+        section.says(f"row {i}", record.values["brier"])
+    calibration = result.summary.calibration
+    assert calibration is not None
+    section.says("Brier", calibration["brier"])
+    section.says("Brier", result.summary.metrics["brier"]["value"])
+    section.says("ECE", calibration["ece"])
+    assert sum(row["items"] > 0 for row in calibration["bins"]) == 3
+
+
+def test_the_items_are_read_in_three_lines(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    sums, wrong = SECTIONS["The items in three lines of pandas"].python
+    assert len(sums.strip().split("\n")) == 3
+    result = result_of([[("a", -1.0), ("bb", -2.0)], [("cc", -3.0), ("d", -2.0)], [("eee", -1.0), ("f", -9.0)]])
+    documents = Scores(["x", "y"], ["s", "s"], np.array([24.0, 66.0]), np.array([8, 20]), np.array([30, 90]))
+    held_out = held_out_result(tmp_path, documents)
+    write_items(tmp_path / "some.items.parquet", [result, held_out])
+    (path,) = re.findall(r'"(runs/[^"]*)"', sums)
+    names: dict[str, Any] = {}
+    exec(sums.replace(path, str(tmp_path / "some.items.parquet")), names)
+    said = dict(line.split() for line in capsys.readouterr().out.split("\n") if line.startswith(("t ", "held-out")))
+    assert float(said["t"]) == pytest.approx(2 / 3, abs=1e-5)
+    figure = held_out.summary.metrics["bits_per_byte"]["value"]
+    assert float(said["held-out"]) == pytest.approx(figure, abs=1e-5)
+    exec(wrong, names)
+    rows = capsys.readouterr().out.strip().split("\n")[1:]
+    assert len(rows) == 1
+    assert "Question 1" in rows[0]
+    assert rows[0].endswith("d")
 
 
 def test_exact_match_and_f1() -> None:
