@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import textwrap
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -174,7 +175,8 @@ def table(result: dict[str, Any]) -> str:
             items = str(task["items"]) if number == 0 else ""
             rows.append((shown, metric, _value(figure), _interval(figure), items, notes))
     lines = [f"{suite} on {model['name']}{size} ({duration(result.get('seconds', 0.0))})", "", *_columns(rows)]
-    return "\n".join([*lines, "", *_sentences(result)]).rstrip()
+    sentences = [textwrap.fill(text, WIDTH, subsequent_indent="  ") for text in _sentences(result)]
+    return "\n".join([*lines, "", *sentences])
 
 
 def _columns(rows: Sequence[Sequence[str]]) -> list[str]:
@@ -220,6 +222,8 @@ def _notes(task: dict[str, Any], metric: str, figure: dict[str, Any]) -> str:
     notes = []
     if figure["chance"] is not None:
         notes.append(f"at chance ({figure['chance']:.2f})" if figure["at_chance"] else f"chance {figure['chance']:.2f}")
+    if metric == "acc" and task.get("majority") is not None:
+        notes.append(f"commonest label {task['majority']:.2f}")
     if metric == task["primary"]:
         notes += [f"{n} {mark}" for mark, n in task["marks"].items()]
         found = task["contamination"]["items"]

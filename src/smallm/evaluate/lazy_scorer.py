@@ -8,6 +8,8 @@ loaded at once, and so is a server. If the files change between the note and the
 from __future__ import annotations
 
 import contextlib
+import os
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib import metadata
@@ -16,13 +18,14 @@ from typing import Any
 
 from smallm.core.errors import UserError
 from smallm.core.files import read_json, sha256_file, sha256_json, write_json
-from smallm.core.hardware import cpu_name, has_bf16, pick_device
+from smallm.core.hardware import cpu_bf16, cpu_name, has_bf16, pick_device
 from smallm.evaluate.identity import TOKENIZER_FILES, config_sha256, is_adapter, weights_sha256
 from smallm.evaluate.requests import Request, Score
 
 TOKENIZER = ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "chat_template.jinja",
              "chat_template.json", "smallm.json", *TOKENIZER_FILES)  # fmt: skip
 LIBRARIES = ("smallm", "torch", "transformers", "tokenizers", "peft", "bitsandbytes")
+VISIBLE = ("CUDA_VISIBLE_DEVICES", "HIP_VISIBLE_DEVICES", "ROCR_VISIBLE_DEVICES")
 NOTED = ("settings", "parameters", "max_length", "weights_sha256", "tokenizer_sha256")
 
 
@@ -36,15 +39,24 @@ class Files:
 
 def files_of(model: str | Path) -> Files:
     """Where the model lies; a Hub model is fetched. UserError as `resolve_model`."""
+    path = Path(model).expanduser()
+    if path.is_dir() and is_adapter(path):
+        from smallm.evaluate.adapters import base_name
+
+        return Files(path, _resolved(base_name(path)))
+    directory = _resolved(model)
+    return Files(directory, directory)
+
+
+def _resolved(model: str | Path) -> Path:
+    """As `resolve_model`, without its imports (torch, transformers) where the case is plain."""
+    path = Path(model).expanduser()
+    for plain in (path, path / "base") if not (path / "tuned").exists() else (path,):
+        if (plain / "config.json").is_file() and (plain / "model.safetensors").is_file():
+            return plain
     from smallm.model.load import resolve_model
 
-    path = Path(model).expanduser()
-    if not (path.is_dir() and is_adapter(path)):
-        directory = resolve_model(model)
-        return Files(directory, directory)
-    from smallm.evaluate.adapters import base_name
-
-    return Files(path, resolve_model(base_name(path)))
+    return resolve_model(model)
 
 
 class LazyScorer:
@@ -120,7 +132,6 @@ class LazyScorer:
         if self.files is None or (asked is not None and not Path(str(asked)).expanduser().is_dir()):
             return None
         directory, base = self.files.directory, self.files.base
-        device = str(self.options.get("device") or pick_device())
         places = [*dict.fromkeys((directory, base)), *([Path(str(asked)).expanduser()] if asked else [])]
         key = sha256_json(
             [
@@ -129,7 +140,7 @@ class LazyScorer:
                 # Names of directories stand in settings (an adapter's), so they count here.
                 [[place.name, _tokenizer_files(place)] for place in places],
                 {name: str(value) for name, value in sorted(self.options.items())},
-                [device, cpu_name(), has_bf16(device), _card(device)],
+                [cpu_name(), cpu_bf16(), _cards()],
                 {name: _version(name) for name in LIBRARIES},
             ]
         )
@@ -159,12 +170,17 @@ def _tokenizer_files(place: Path) -> list[list[str]]:
     return [[name, sha256_file(f / name)] for f in folders for name in TOKENIZER if (f / name).is_file()]
 
 
-def _card(device: str) -> str | None:
-    if not device.startswith("cuda"):
-        return None
-    import torch
-
-    return torch.cuda.get_device_name(device)
+def _cards() -> list[str]:
+    """What decides the device: the driver's list of cards where there is one, else what torch finds."""
+    listed = sorted(Path("/proc/driver/nvidia/gpus").glob("*/information"))
+    visible = [f"{name}={os.environ[name]}" for name in VISIBLE if name in os.environ]
+    if listed:
+        lines = [line for path in listed for line in path.read_text("utf-8", "replace").split("\n")]
+        return [*visible, *(line for line in lines if line.startswith("Model"))]
+    hidden = any(Path(place).exists() for place in ("/dev/dxg", "/dev/kfd", "/dev/nvidiactl"))
+    if sys.platform == "linux" and not hidden:
+        return []
+    return [*visible, pick_device(), str(has_bf16(pick_device()))]
 
 
 def _version(name: str) -> str | None:

@@ -106,6 +106,7 @@ def task_json(result: TaskResult) -> dict[str, Any]:
         "cached": result.cached,
         "sources": summary.sources,
         "signature": summary.signature,
+        "majority": summary.majority,
     }
 
 

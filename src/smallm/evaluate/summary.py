@@ -40,6 +40,7 @@ class Summary:
     contamination: dict[str, Any]
     signature: str | None
     clusters: int
+    majority: float | None
 
 
 def summarise_task(task: Task, records: Sequence[ItemRecord]) -> Summary:
@@ -56,6 +57,7 @@ def summarise_task(task: Task, records: Sequence[ItemRecord]) -> Summary:
         contamination=_contamination(task, records),
         signature="; ".join(f"{scorer.name}: {scorer.signature}" for scorer in signatures) or None,
         clusters=len({record.item.cluster for record in records}),
+        majority=_majority(records),
     )
 
 
@@ -74,7 +76,7 @@ def task_figure(task: Task, records: Sequence[ItemRecord], name: str) -> Figure:
         estimate = Estimate(value, None, None, None, len(records), len({r.item.cluster for r in records}))
     elif name == "macro_f1":
         gold = [record.item.gold or 0 for record in records]
-        statistics_NS = macro_f1_statistics(gold, [r.predicted for r in records], len(records[0].item.choices))
+        statistics_NS = macro_f1_statistics(gold, [record.predicted for record in records])
         estimate = estimate_corpus(statistics_NS, macro_f1, clusters)
     elif info.kind == "corpus":
         scorer = TextScore(name)
@@ -91,6 +93,13 @@ def task_figure(task: Task, records: Sequence[ItemRecord], name: str) -> Figure:
         choices_N = [len(record.item.choices) for record in records]
         chance = chance_interval(choices_N, clusters, design_effect=estimate.design_effect)
     return figure(estimate, info, chance)
+
+
+def _majority(records: Sequence[ItemRecord]) -> float | None:
+    """The accuracy of always giving the commonest label, where all items have the same labels."""
+    if not records[0].item.choices or len({record.item.choices for record in records}) > 1 or len(records) < 2:
+        return None
+    return Counter(record.item.gold for record in records).most_common(1)[0][1] / len(records)
 
 
 def _clusters(records: Sequence[ItemRecord]) -> list[str] | None:

@@ -145,8 +145,9 @@ def _files(spec: TaskSpec, found: dict[str, list[Path]]) -> Iterator[Record]:
         yield from parallel(found)
         return
     for path in found[""]:
+        stem = _stem(path)
         for record in read_file(path):
-            record.fields.setdefault("_file", _stem(path))
+            record.fields.setdefault("_file", stem)
             yield record
 
 
@@ -167,9 +168,11 @@ def _hub(spec: TaskSpec, part: Part) -> Iterator[Record]:
         )
     try:
         rows = list(_hub_rows(hub, split))
-    except UserError as error:
-        _unreachable.extend([hub["name"]] if "cannot be asked" in str(error) else [])
-        raise MissingData(f"{spec.where('hub')}: task {spec.name}: {error}{origin}{local}") from None
+    except Exception as error:  # the Hub's client raises its transport's errors, of many kinds
+        said = error if isinstance(error, UserError) else f"{hub['name']}: the Hub does not answer ({error})."
+        if not isinstance(error, UserError) or "cannot be asked" in str(error):
+            _unreachable.append(hub["name"])
+        raise MissingData(f"{spec.where('hub')}: task {spec.name}: {said}{origin}{local}") from None
     for number, row in enumerate(rows, 1):
         yield Record(row, f"{hub['name']} {split}: row {number}")
 

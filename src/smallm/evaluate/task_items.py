@@ -26,6 +26,8 @@ from smallm.evaluate.templates import Getter, as_text, condition, getter
 FOR_PEOPLE = frozenset(
     {"task", "about", "licence", "origin", "metrics", "data", "hub", "train", "items", "kind", "cheap"}
 )
+# A record, its cluster ("" = alone) and its source, to its items.
+Maker = Callable[[Record, str, str], Iterable[Item]]
 LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 
 
@@ -45,8 +47,7 @@ def load_task(spec: TaskSpec, dirs: Sequence[Path] | None = None) -> Task:
         if not items:
             raise spec.error("test_share", f"test_share {spec.test_share} leaves none of {len(found)} items.")
     shots, items = _shots(spec, items, rest, make, dirs)
-    if spec.items is not None and spec.synth is None:
-        items = drawn(items, spec.items)
+    items = _drawn(spec, items)
     _warn_of_double_space(spec, items[0])
     definition = {key: value for key, value in spec.values.items() if key not in FOR_PEOPLE}
     version = sha256_json([spec.kind, definition, [item_facts(item) for item in items], shots])[:8]
@@ -79,22 +80,14 @@ def _chosen(spec: TaskSpec, records: Iterator[Record]) -> Iterator[Record]:
     return filter(condition(spec), records)
 
 
-def _maker(spec: TaskSpec) -> Callable[[Record], Iterator[Item]]:
+def _maker(spec: TaskSpec) -> Callable[[Record], Iterable[Item]]:
     """The function from a record to its items: one, or (perplexity) one a window."""
-    cluster, source = (getter(spec, key) if spec.values[key] is not None else None for key in ("cluster", "source"))
+    cluster_of, source_of = _text_of(spec, "cluster"), _text_of(spec, "source")
     make = {"choice": _choice, "continuation": _continuation, "generate": _generate, "perplexity": _texts}[spec.kind](
         spec
     )
-
-    def items(record: Record) -> Iterator[Item]:
-        for item in make(record):
-            yield replace(
-                item,
-                cluster=as_text(spec, "cluster", record, cluster(record)) if cluster else item.id,
-                source=as_text(spec, "source", record, source(record)) if source else "",
-            )
-
-    return items
+    # A cluster field with nothing in it: the item stands alone.
+    return lambda record: make(record, cluster_of(record), source_of(record))
 
 
 def _text_of(spec: TaskSpec, key: str) -> Callable[[Record], str]:
@@ -105,28 +98,38 @@ def _text_of(spec: TaskSpec, key: str) -> Callable[[Record], str]:
     return lambda record: as_text(spec, key, record, get(record))
 
 
-def _choice(spec: TaskSpec) -> Callable[[Record], list[Item]]:
+def _choice(spec: TaskSpec) -> Maker:
     key = "choices" if spec.choices is not None else "contexts"
     prompt, continuation, answer = _text_of(spec, "prompt"), _text_of(spec, "continuation"), getter(spec, "answer")
     choices_of = _choices(spec, key)
 
-    def make(record: Record) -> list[Item]:
+    def make(record: Record, cluster: str, source: str) -> list[Item]:
         question, follows, choices = prompt(record), continuation(record), choices_of(record)
         if key == "contexts" and not follows.strip():
             raise _refused(spec, "continuation", record, "the continuation is empty: there is nothing to score.")
         gold = _gold(spec, record, answer(record), choices)
         ident = item_id(question, choices, [choices[gold]], follows)
-        return [Item(ident, question, choices, (choices[gold],), gold, continuation=follows)]
+        answers = (choices[gold],)
+        return [Item(ident, question, choices, answers, gold, cluster or ident, source, continuation=follows)]
 
     return make
 
 
 def _choices(spec: TaskSpec, key: str) -> Callable[[Record], tuple[str, ...]]:
     given = spec.values[key]
+    refuse = spec.duplicates == "refuse"
+    fixed = tuple(map(str, given)) if isinstance(given, list) and not any("{" in str(text) for text in given) else None
+    seen: list[bool] = []
     getters: list[Getter] | Getter
     getters = [getter(spec, key, text) for text in given] if isinstance(given, list) else getter(spec, key)
 
     def choices(record: Record) -> tuple[str, ...]:
+        if fixed is None or not seen:
+            seen.append(True)
+            return checked(record)
+        return fixed  # the same for every record, and checked with the first
+
+    def checked(record: Record) -> tuple[str, ...]:
         values = [get(record) for get in getters] if isinstance(getters, list) else getters(record)
         if not isinstance(values, (list, tuple)):
             raise _refused(spec, key, record, f"`{key}` is {str(values)[:40]!r}, not a list.")
@@ -136,8 +139,8 @@ def _choices(spec: TaskSpec, key: str) -> Callable[[Record], tuple[str, ...]]:
         for number, text in enumerate(texts, 1):
             if not text.strip():
                 raise _refused(spec, key, record, f"choice {number} is empty: there is nothing to score.")
-        twice = [text for text, count in Counter(texts).items() if count > 1]
-        if twice and spec.duplicates == "refuse":
+        if len(set(texts)) < len(texts) and refuse:
+            twice = [text for text, count in Counter(texts).items() if count > 1]
             raise _refused(
                 spec, key, record,
                 f"two of `{key}` are equal ({twice[0][:60]!r}), so no score can tell them apart. Repair the record, "
@@ -171,25 +174,26 @@ def _gold(spec: TaskSpec, record: Record, value: Any, choices: tuple[str, ...]) 
     )  # fmt: skip
 
 
-def _continuation(spec: TaskSpec) -> Callable[[Record], list[Item]]:
+def _continuation(spec: TaskSpec) -> Maker:
     prompt, continuation = _text_of(spec, "prompt"), _text_of(spec, "continuation")
 
-    def make(record: Record) -> list[Item]:
+    def make(record: Record, cluster: str, source: str) -> list[Item]:
         context, target = prompt(record), continuation(record)
         if not target.strip():
             raise _refused(spec, "continuation", record, "the continuation is empty: there is nothing to score.")
-        return [Item(item_id(context, [target], [target]), context, (target,), (target,), 0)]
+        ident = item_id(context, [target], [target])
+        return [Item(ident, context, (target,), (target,), 0, cluster or ident, source)]
 
     return make
 
 
-def _generate(spec: TaskSpec) -> Callable[[Record], list[Item]]:
+def _generate(spec: TaskSpec) -> Maker:
     prompt, answer = _text_of(spec, "prompt"), getter(spec, "answer")
     several = isinstance(spec.answer, list)
     getters = [getter(spec, "answer", text) for text in spec.answer] if several else [answer]
     labels_of = _choices(spec, "choices") if spec.choices is not None else lambda record: ()
 
-    def make(record: Record) -> list[Item]:
+    def make(record: Record, cluster: str, source: str) -> list[Item]:
         question, labels = prompt(record), labels_of(record)
         values = [value for get in getters for value in _listed(get(record))]
         accepted = tuple(dict.fromkeys(as_text(spec, "answer", record, value) for value in values))
@@ -199,7 +203,8 @@ def _generate(spec: TaskSpec) -> Callable[[Record], list[Item]]:
             raise _refused(spec, "answer", record, "an accepted answer is empty.")
         gold = _gold(spec, record, values[0], labels) if labels else None
         accepted = (labels[gold],) if gold is not None else accepted
-        return [Item(item_id(question, labels, accepted), question, labels, accepted, gold)]
+        ident = item_id(question, labels, accepted)
+        return [Item(ident, question, labels, accepted, gold, cluster or ident, source)]
 
     return make
 
@@ -208,19 +213,23 @@ def _listed(value: Any) -> list[Any]:
     return list(value) if isinstance(value, (list, tuple)) else [value]
 
 
-def _texts(spec: TaskSpec) -> Callable[[Record], Iterator[Item]]:
+def _texts(spec: TaskSpec) -> Maker:
     get = _text_of(spec, "text")
 
-    def make(record: Record) -> Iterator[Item]:
+    def make(record: Record, cluster: str, source: str) -> Iterator[Item]:
         text = get(record)
         if not text.strip():
             raise _refused(spec, "text", record, "the text is empty: there is nothing to score.")
         for window in windows(text, spec.chunk) if spec.chunk else [text]:
-            # Words as lm-eval counts them (`re.split`), so that perplexity by word is the same figure.
-            words = len(re.split(r"\s+", window))
-            yield Item(item_id(window, (), ()), window, bytes=len(window.encode("utf-8")), words=words)
+            ident, size = item_id(window, (), ()), len(window.encode("utf-8"))
+            yield Item(ident, window, cluster=cluster or ident, source=source, bytes=size, words=count_words(window))
 
     return make
+
+
+def count_words(text: str) -> int:
+    """As lm-eval counts them, len(re.split(r"\\s+", text)): blanks at an end make a word more."""
+    return len(text.split()) + text[:1].isspace() + text[-1:].isspace() if text.strip() else len(re.split(r"\s+", text))
 
 
 def windows(text: str, size: int) -> Iterator[str]:
@@ -257,6 +266,17 @@ def _distinct(items: list[Item]) -> list[Item]:
     return result
 
 
+def _drawn(spec: TaskSpec, items: list[Item]) -> list[Item]:
+    """`items_per_source` of each source, then `items` of all."""
+    if spec.items_per_source is not None:
+        chosen: set[str] = set()
+        for source in {item.source for item in items}:
+            group = [item for item in items if item.source == source]
+            chosen |= {item.id for item in drawn(group, spec.items_per_source)}
+        items = [item for item in items if item.id in chosen]
+    return drawn(items, spec.items) if spec.items is not None and spec.synth is None else items
+
+
 def _split(items: list[Item], share: float) -> tuple[list[Item], list[Item]]:
     """(test, rest) by the id's hash: an item's side does not depend on what else there is; repeats share theirs."""
     test = [int(item.id[:8], 16) / 2**32 < share for item in items]
@@ -267,7 +287,7 @@ def _split(items: list[Item], share: float) -> tuple[list[Item], list[Item]]:
 
 
 def _shots(
-    spec: TaskSpec, items: list[Item], rest: list[Item], make: Callable[[Record], Iterator[Item]], dirs: Sequence[Path]
+    spec: TaskSpec, items: list[Item], rest: list[Item], make: Callable[[Record], Iterable[Item]], dirs: Sequence[Path]
 ) -> tuple[tuple[tuple[str, str], ...], list[Item]]:
     """The examples as (prompt, answer), and the items that are left to ask."""
     count = spec.shots or 0
@@ -292,7 +312,7 @@ def _shots(
         if len(chosen) == count:
             break
     if len(chosen) < count or not items:
-        raise spec.error("shots", f"shots is {count}, but there are only {len(chosen)} examples beside the items.")
+        raise spec.error("shots", f"shots is {count}, but there are only {len(chosen)} examples that are not asked.")
     return tuple(_example(spec, item) for item in chosen), items
 
 

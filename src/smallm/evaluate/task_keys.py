@@ -43,6 +43,7 @@ KEYS: dict[str, Key] = {
     "where": Key("text", "an expression over the fields: only records for which it is true"),
     "chunk": Key("count", "cut each text into windows of so many characters, at spaces"),
     "items": Key("count", "so many items, drawn by the hash of their content: always the same ones"),
+    "items_per_source": Key("count", "so many items of each `source`, drawn in the same way"),
     "test_share": Key("share", "of the items, drawn by hash; the rest is for `shots` and for training"),
     "prompt": Key("text", "the template of what the model reads"),
     "choices": Key("choices", "the field with the choices, or a list of templates"),

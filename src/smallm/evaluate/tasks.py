@@ -14,7 +14,7 @@ from typing import Any
 
 from smallm.core import yamltree
 from smallm.core.errors import UserError
-from smallm.core.files import sha256_json
+from smallm.core.files import sha256_bytes
 from smallm.core.yamltree import Tree
 from smallm.evaluate.metrics import METRICS
 from smallm.evaluate.task_keys import KEYS, Kind, listed, wrong
@@ -120,7 +120,8 @@ def drawn(items: Sequence[Item], count: int) -> list[Item]:
 
 def item_id(prompt: str, choices: Sequence[str], answer: Sequence[str], continuation: str = "") -> str:
     """16 hexadecimal digits of the content's sha256."""
-    return sha256_json([prompt, list(choices), list(answer), continuation])[:16]
+    parts = [prompt, *choices, f"answer {len(answer)}", *answer, continuation]
+    return sha256_bytes("".join(f"{len(part)}:{part}" for part in parts).encode("utf-8", "surrogatepass"))[:16]
 
 
 # ---- reading -------------------------------------------------------------------------------------------------------
@@ -168,7 +169,7 @@ def parse_task(
     values["until"] = tuple(listed(values["until"]))
     values["hub"] = _hub(values["hub"])
     spec = TaskSpec(said["task"], kind or "choice", values, tree, path, folder, packaged)
-    broken = [f"{spec.where(key)}: task {spec.name}: {text}" for key, text in _rules(spec, said, kind)]
+    broken = [f"{spec.where(key)}: task {spec.name}: {text}" for key, text in _rules(spec, said, given, kind)]
     if broken:
         raise UserError("\n".join(broken))
     return spec
@@ -185,8 +186,10 @@ def _kind(said: Mapping[str, Any]) -> Kind | None:
     return "generate" if "answer" in said else None
 
 
-def _rules(spec: TaskSpec, said: Mapping[str, Any], kind: Kind | None) -> list[tuple[str, str]]:
-    """Rules between keys that are broken: (the key, the message)."""
+def _rules(
+    spec: TaskSpec, said: Mapping[str, Any], given: Mapping[str, Any], kind: Kind | None
+) -> list[tuple[str, str]]:
+    """Rules between keys that are broken: (the key, the message). `given`: what the task says itself, no defaults."""
     if kind is None:
         return [("task", "nothing to score: give `choices` and `answer`, `continuation`, `answer` alone, or `text`.")]
     broken = []
@@ -205,15 +208,19 @@ def _rules(spec: TaskSpec, said: Mapping[str, Any], kind: Kind | None) -> list[t
     if kind == "choice" and said.get("contexts") is not None and said.get("prompt"):
         broken.append(("prompt", "`prompt` has no place beside `contexts`: write it into them."))
     for key in IDLE[kind]:
-        if key in said:
+        if key in given:
             broken.append((key, f"`{key}` has no effect in a {kind} task. Remove it, or change `kind`."))
     for name in spec.values["metrics"]:
         if not name.startswith("evaluate:") and kind not in METRICS[name].kinds:
             fitting = ", ".join(m for m, info in METRICS.items() if kind in info.kinds)
             broken.append(("metrics", f"{name} is no metric of a {kind} task. Its metrics: {fitting}."))
-    labels = isinstance(said.get("choices"), list)
+    if said.get("items_per_source") is not None and said.get("source") is None:
+        broken.append(("items_per_source", "items_per_source needs `source`: the field that says of which."))
+    if spec.values["metrics"][0].startswith("evaluate:"):
+        broken.append(("metrics", "the primary metric (the first) must be one of ours: items are compared by it."))
+    labels = isinstance(said.get("choices"), list) and not any("{" in str(text) for text in said["choices"])
     if "macro_f1" in spec.values["metrics"] and not labels:
-        broken.append(("metrics", "macro_f1 needs the same labels for all items: give `choices` as a list."))
+        broken.append(("metrics", "macro_f1 needs the same labels for all items: give `choices` as a list of texts."))
     if kind == "generate" and not labels and {"acc", "macro_f1"} & set(spec.values["metrics"]):
         broken.append(("metrics", "acc of generated text needs labels to look for: give `choices` as a list."))
     return broken

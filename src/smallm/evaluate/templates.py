@@ -43,12 +43,10 @@ def getter(spec: TaskSpec, key: str, text: Any = None) -> Getter:
     if not isinstance(given, str):  # an index, a label that YAML read as a number
         return lambda record: given
     if text is None and _NAME.fullmatch(given):  # of a list's elements, a bare word is a label
-        path = given.split(".")
-        return lambda record: _field(spec, key, record, path)
+        return _field_getter(spec, key, given)
     expression = _EXPRESSION.fullmatch(given)
     if expression and _NAME.fullmatch(expression[1].strip()):
-        path = expression[1].strip().split(".")
-        return lambda record: _field(spec, key, record, path)
+        return _field_getter(spec, key, expression[1].strip())
     return _compiled(spec, key, given, expression[1].strip(" -\n\t") if expression else None)
 
 
@@ -61,11 +59,28 @@ def condition(spec: TaskSpec) -> Callable[[Record], bool]:
 def as_text(spec: TaskSpec, key: str, record: Record, value: Any) -> str:
     """A value as a template writes it. UserError for what is no text: null, a list, a mapping."""
     if isinstance(value, str):
+        if not value.isascii():
+            try:
+                value.encode("utf-8")
+            except UnicodeEncodeError:  # "\ud83d" alone is JSON but no text
+                raise UserError(
+                    f"{record.where}: task {spec.name}: `{key}` ({spec.where(key)}) holds half of a surrogate pair."
+                ) from None
         return value
     if isinstance(value, (bool, int, float)):
         return str(value)
     kind = "null" if value is None else f"a {type(value).__name__}"
     raise UserError(f"{record.where}: task {spec.name}: `{key}` ({spec.where(key)}) is {kind} here, not text.")
+
+
+def _field_getter(spec: TaskSpec, key: str, name: str) -> Getter:
+    path = name.split(".")
+
+    def get(record: Record) -> Any:
+        fields = record.fields
+        return fields[name] if name in fields else _field(spec, key, record, path)
+
+    return get
 
 
 def _field(spec: TaskSpec, key: str, record: Record, path: list[str]) -> Any:
