@@ -18,7 +18,7 @@ import numpy as np
 # Nodes of a row that holds a tree. Attention grows with it: at width 384, 256 nodes cost a tenth of a layer.
 ROW_NODES = 256
 # Trees smaller than this are put together in one row.
-FILLED_NODES = 96
+FILLED_NODES = 128
 # A batch ends where rows are so much shorter than its longest, once it holds this share of its budget.
 SHORTER, BEGUN = 0.8, 0.25
 # A sequence joins its neighbour's row when this share of it is there already; below that a row of its own, which needs
