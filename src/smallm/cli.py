@@ -223,6 +223,63 @@ def chat(
     chat_command(model, {"max_new_tokens": max_new_tokens, "temperature": temperature, "seed": seed})
 
 
+@app.command("eval")
+@guarded
+def evaluate(
+    model: Annotated[
+        str, typer.Argument(metavar="MODEL", help="A run, model or adapter directory, or a server's http address.")
+    ],
+    suite: Annotated[
+        list[str],
+        typer.Option("--suite", metavar="NAME", help="A packaged suite or a YAML file; repeatable. Default: smallm."),
+    ] = [],  # noqa: B006
+    task: Annotated[
+        list[str],
+        typer.Option("--task", metavar="NAME", help="Only this task; `lm-eval:NAME` is one of lm-eval's. Repeatable."),
+    ] = [],  # noqa: B006
+    limit: Annotated[int | None, typer.Option(min=1, help="At most so many items a task, drawn by hash.")] = None,
+    shots: Annotated[int | None, typer.Option(min=0, help="Examples before each question.")] = None,
+    chat: Annotated[bool, typer.Option("--chat", help="Ask through the model's chat template.")] = False,
+    dtype: Annotated[str, typer.Option(help="auto, float32, bfloat16 or float16.")] = "auto",
+    load_in_4bit: Annotated[bool, typer.Option("--load-in-4bit", help="NF4, double quantisation.")] = False,
+    load_in_8bit: Annotated[bool, typer.Option("--load-in-8bit", help="LLM.int8.")] = False,
+    tokenizer: Annotated[str | None, typer.Option(metavar="DIR", help="For a server, or in place of its own.")] = None,
+    data: Annotated[
+        list[str], typer.Option("--data", metavar="DIR", help="Where the suites' files lie; repeatable.")
+    ] = [],  # noqa: B006
+    out: Annotated[Path | None, typer.Option(metavar="DIR", help="Default: the run's eval/, or eval/ here.")] = None,
+    no_cache: Annotated[bool, typer.Option("--no-cache", help="Score again what was scored before.")] = False,
+    batch_tokens: Annotated[
+        int | None, typer.Option("--batch-tokens", min=1, help="Tokens of one forward pass.")
+    ] = None,
+    allow_remote_code: Annotated[
+        bool, typer.Option("--allow-remote-code", help="Run code that a model or a metric of the Hub brings.")
+    ] = False,
+    json: JsonOption = False,
+) -> None:
+    """Score a model on suites of tasks, with error bars."""
+    from smallm.commands.evaluate import eval_command
+
+    eval_command(
+        model,
+        suites=suite,
+        tasks=task,
+        limit=limit,
+        shots=shots,
+        chat=chat,
+        dtype=dtype,
+        load_in_4bit=load_in_4bit,
+        load_in_8bit=load_in_8bit,
+        tokenizer=tokenizer,
+        data=data,
+        out=out,
+        no_cache=no_cache,
+        batch_tokens=batch_tokens,
+        allow_remote_code=allow_remote_code,
+        as_json=json,
+    )
+
+
 @app.command()
 @guarded
 def doctor(json: JsonOption = False) -> None:
