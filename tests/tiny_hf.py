@@ -17,7 +17,7 @@ TEMPLATE = (
     "{% for m in messages %}{% if m.role == 'system' %}{{ raise_exception('no system messages') }}{% endif %}"
     "<|turn|>{{ m.role }}: {{ m.content }}\n{% endfor %}{% if add_generation_prompt %}<|turn|>assistant:{% endif %}"
 )
-SMALL = {
+SMALL: dict[str, Any] = {
     "vocab_size": 384,
     "hidden_size": 32,
     "intermediate_size": 64,
@@ -59,10 +59,16 @@ def make_model(directory: Path, family: str = "llama", *, seed: int = 0, window:
     """A model with random weights that are far from uniform predictions, saved without a tokenizer."""
     import transformers as t
 
-    shared = {**SMALL, "max_position_embeddings": window, **switches}
-    ids = {"bos_token_id": 0, "eos_token_id": 0, "pad_token_id": 1}
-    gemma = {"head_dim": 8, "num_key_value_heads": 2, "query_pre_attn_scalar": 8, "sliding_window": 16}
-    gpt2 = {"vocab_size": shared["vocab_size"], "n_embd": 32, "n_layer": 2, "n_head": 4, "n_positions": window}
+    shared: dict[str, Any] = {**SMALL, "max_position_embeddings": window, **switches}
+    ids: dict[str, Any] = {"bos_token_id": 0, "eos_token_id": 0, "pad_token_id": 1}
+    gemma: dict[str, Any] = {"head_dim": 8, "num_key_value_heads": 2, "query_pre_attn_scalar": 8, "sliding_window": 16}
+    gpt2: dict[str, Any] = {
+        "vocab_size": shared["vocab_size"],
+        "n_embd": 32,
+        "n_layer": 2,
+        "n_head": 4,
+        "n_positions": window,
+    }
     makers: dict[str, Any] = {
         "llama": lambda: t.LlamaForCausalLM(t.LlamaConfig(**shared, **ids, num_key_value_heads=2)),
         "gpt2": lambda: t.GPT2LMHeadModel(t.GPT2Config(**gpt2, **ids)),

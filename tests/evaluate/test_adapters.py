@@ -55,7 +55,7 @@ def adapter(models: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -
         for name, parameter in model.named_parameters():
             if "lora_" in name:
                 parameter.copy_(torch.randn(parameter.shape, generator=generator) * 0.4)
-    model.save_pretrained(root / "lora", save_embedding_layers=False)
+    model.save_pretrained(str(root / "lora"), save_embedding_layers=False)
     set_base(root / "lora", "../base")
     return root / "lora"
 

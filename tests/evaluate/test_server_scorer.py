@@ -286,7 +286,8 @@ def test_the_window_is_the_servers_else_the_tokenizers_else_2048(
 def test_a_server_needs_a_tokenizer_and_takes_no_option_of_loading(served: FakeServer, directory: Path):
     with pytest.raises(UserError, match="a server needs tokenizer="):
         load_scorer(served.base)
-    for option in ({"dtype": "float32"}, {"load_in_4bit": True}, {"load_in_8bit": True}):
+    options: list[dict[str, Any]] = [{"dtype": "float32"}, {"load_in_4bit": True}, {"load_in_8bit": True}]
+    for option in options:
         with pytest.raises(UserError, match=f"{next(iter(option))} is for models that smallm loads"):
             load_scorer(served.base, tokenizer=directory, **option)
     with pytest.raises(UserError, match="takes 2 to 46"):

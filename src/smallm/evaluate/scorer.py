@@ -84,14 +84,21 @@ def load_scorer(
             )
         return load_server(str(model), tokenizer=tokenizer, add_bos=add_bos, max_length=max_length)
 
+    from smallm.evaluate.local_models import Options, quantisation
+
+    quantise = quantisation(load_in_4bit, load_in_8bit)
+    options = Options(dtype, quantise, tokenizer, device, trust_remote_code, max_length)
+    return _load_local(model, options, add_bos, batch_tokens)
+
+
+def _load_local(model: str | Path, options: Any, add_bos: bool | None, batch_tokens: int | None) -> TextScorer:
+    """The scorer of a model on this machine; `options` are evaluate/local_models.py's."""
     from smallm.evaluate.greedy import TransformersWriter, stops_of, write_decoder
-    from smallm.evaluate.local_models import Options, load_local, quantisation
+    from smallm.evaluate.local_models import load_local
     from smallm.evaluate.score import score_tokens
     from smallm.model.decoder import Decoder
 
-    quantise = quantisation(load_in_4bit, load_in_8bit)
-    loaded = load_local(model, Options(dtype, quantise, tokenizer, device, trust_remote_code, max_length))
-    add_bos = True if add_bos is None and loaded.smallm else add_bos
+    loaded = load_local(model, options)
 
     def score(pairs: list[Pair], done: Callable[[int], None]) -> list[tuple[float, bool]]:
         return score_tokens(loaded.backend, pairs, batch_tokens=batch_tokens, done=done)
@@ -116,7 +123,7 @@ def load_scorer(
         weights_sha256=loaded.weights_sha256,
         parameters=loaded.parameters,
         settings=loaded.settings,
-        add_bos=add_bos,
+        add_bos=True if add_bos is None and loaded.smallm else add_bos,
         backend=loaded.backend,
     )
 
