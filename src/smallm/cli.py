@@ -1,24 +1,18 @@
-"""The command line: verbs, their options and help, and what an error exits with.
+"""The command line: verbs, their options and help.
 
 Each verb's work is in `commands/`, imported when the verb runs, so that help is instant.
-Exit 0 on success, 2 for the user's mistake (a message, no traceback), 1 for ours, 130 on Ctrl-C.
 """
 
 from __future__ import annotations
 
-import errno
-import functools
-import os
 import sys
-import traceback
-from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from smallm import __version__
-from smallm.core.errors import SmallmError
+from smallm.commands.guard import guarded
 
 SETTINGS: dict[str, Any] = {
     "no_args_is_help": True,
@@ -35,49 +29,6 @@ RecipeArg = Annotated[str, typer.Argument(metavar="RECIPE", help="A YAML file, a
 ModelArg = Annotated[str, typer.Argument(metavar="MODEL", help="A run (runs/quickstart) or a model directory.")]
 SetOption = Annotated[list[str], typer.Option("--set", metavar="KEY=VALUE", help="Override a key; repeatable.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON on stdout, for machines.")]
-
-
-def guarded(verb: Callable[..., None]) -> Callable[..., None]:
-    """Turn what a verb raises into a message and an exit code."""
-
-    @functools.wraps(verb)
-    def call(*args: Any, **options: Any) -> None:
-        try:
-            verb(*args, **options)
-        except SmallmError as error:
-            print(f"error: {error}", file=sys.stderr)
-            raise typer.Exit(error.exit_code) from None
-        except KeyboardInterrupt:
-            print("\nStopped.", file=sys.stderr)
-            raise typer.Exit(130) from None
-        except BrokenPipeError:  # the reader of our stdout left (| head)
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-            raise typer.Exit(0) from None
-        except typer.Exit:
-            raise
-        except OSError as error:
-            if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EROFS):
-                raise _our_fault() from None
-            print(
-                f"error: {error.filename or 'a file'}: {error.strerror}. What was finished before is whole; "
-                "make room or choose another place, and run the same command again.",
-                file=sys.stderr,
-            )
-            raise typer.Exit(2) from None
-        except Exception:
-            raise _our_fault() from None
-
-    return call
-
-
-def _our_fault() -> typer.Exit:
-    traceback.print_exc()
-    print(
-        "\nerror: this is smallm's fault, not yours. Please report the lines above with the command "
-        "and `smallm doctor --json`.",
-        file=sys.stderr,
-    )
-    return typer.Exit(1)
 
 
 def _version(wanted: bool) -> None:
