@@ -96,12 +96,11 @@ suite_fingerprint = lazy("smallm.evaluate.recipe_suites:fingerprint")
 
 
 def check_suites(recipe: Recipe) -> None:
-    """Raises UserError when a suite or a folder of its files is not there: before the training, not after it."""
+    """Raises UserError when a suite or its files are not there: before the training, not after it."""
     if recipe.eval.suites:
-        from smallm.evaluate.recipe_suites import folders_of, suites_of
+        from smallm.evaluate.recipe_suites import check
 
-        suites_of(recipe.eval)
-        folders_of(recipe.eval)
+        check(recipe.eval)
 
 
 def report_config(recipe: Recipe) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import gzip
 import math
 from pathlib import Path
 
@@ -35,7 +36,7 @@ SUITE = """
 suite: mine
 tasks:
   - capitals.yaml
-  - {task: nowhere, data: no-such-file.jsonl, prompt: "{{a}}", answer: b, max_new_tokens: 9}
+  - core/arc_easy
   - {task: endings, data: endings.jsonl, prompt: "{{begin}}", continuation: "{{end}}"}
 """
 QUESTIONS = [
@@ -82,7 +83,7 @@ def cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPa
 
 @pytest.fixture
 def mine(tmp_path: Path) -> Path:
-    """A suite of one's own: two tasks, and one whose data is not there."""
+    """A suite of one's own: two tasks, and a packaged one whose data is not there."""
     write_text(tmp_path / "tasks" / "capitals.yaml", CAPITALS)
     write_text(tmp_path / "tasks" / "capitals.jsonl", "\n".join(QUESTIONS))
     write_text(tmp_path / "tasks" / "mine.yaml", SUITE)
@@ -152,15 +153,15 @@ def test_a_suite_has_a_result_file_of_its_own_and_what_is_missing_is_named(
 ):
     evaluate_base(with_suite(mine), run)
     said = capsys.readouterr().err
-    assert "task nowhere is skipped. " in said
-    assert "no-such-file.jsonl is not on this machine" in said
+    assert "skipped: " in said
+    assert "arc_easy" in said
     assert "mine/capitals: accuracy" in said
     name = name_of(run)
     for file in files_below(run.path / "eval"):
         validate(file, run.path)
     result = read_json(run.path / "eval" / f"{name}-mine.json")
     assert result["tasks"].keys() == {"capitals", "endings"}
-    assert [row["task"] for row in result["skipped"]] == ["nowhere"]
+    assert [row["task"] for row in result["skipped"]] == ["arc_easy"]
     assert read_items(run.path / "eval" / f"{name}-mine.json").num_rows == 5
     brief = read_json(run.path / "eval" / f"{name}.json")["suites"]["mine"]
     assert brief["file"] == f"{name}-mine.json"
@@ -168,18 +169,31 @@ def test_a_suite_has_a_result_file_of_its_own_and_what_is_missing_is_named(
     assert own_files(run.path / "eval") == {p.name for p in files_below(run.path / "eval")}
 
 
-def test_a_task_that_the_model_cannot_do_is_skipped_and_the_others_are_not(run: Run, mine: Path):
-    write_text(mine, SUITE.replace("data: no-such-file.jsonl", "data: ab.jsonl").replace("_tokens: 9", "_tokens: 64"))
-    write_text(mine.with_name("ab.jsonl"), '{"a": "x", "b": "y"}')
+def test_a_task_that_the_model_cannot_do_is_skipped_and_the_others_are_not(
+    run: Run, mine: Path, capsys: pytest.CaptureFixture[str]
+):
+    told = '{task: told, data: capitals.jsonl, prompt: "{{question}}", answer: "{{choices[0]}}", max_new_tokens: 64}'
+    write_text(mine, SUITE.replace("core/arc_easy", told))
     evaluate_base(with_suite(mine), run)
     result = read_json(run.path / "eval" / f"{name_of(run)}-mine.json")
     assert result["tasks"].keys() == {"capitals", "endings"}
     assert "context 64 tokens" in result["skipped"][0]["why"]
+    assert "task told is skipped. " in capsys.readouterr().err
+
+
+def test_a_suite_of_which_nothing_can_be_run_has_no_file_and_stops_nothing(run: Run, mine: Path):
+    write_text(mine, "suite: mine\ntasks: [core/arc_easy]")
+    evaluate_base(with_suite(mine), run)
+    assert own_files(run.path / "eval") == {f"{name_of(run)}.json", f"{name_of(run)}.items.parquet"}
+    said = read_json(run.path / "eval" / f"{name_of(run)}.json")["suites"]["mine"]
+    assert (said["file"], said["tasks"]) == (None, {})
+    assert [row["task"] for row in said["skipped"]] == ["arc_easy"]
 
 
 def test_a_limit_takes_so_many_items_of_each_task(run: Run, mine: Path):
     evaluate_base(with_suite(mine, items=2), run)
-    result = read_json(run.path / "eval" / f"{name_of(run)}-mine.json")
+    assert f"{name_of(run)}-mine-limit2.json" in own_files(run.path / "eval")
+    result = read_json(run.path / "eval" / f"{name_of(run)}-mine-limit2.json")
     assert {name: task["items"] for name, task in result["tasks"].items()} == {"capitals": 2, "endings": 2}
     assert result["limit"] == 2
 
@@ -223,7 +237,9 @@ def test_a_changed_suite_is_evaluated_again_and_a_moved_one_is_not(run: Run, min
     elif part == "its data":
         write_text(moved.with_name("capitals.jsonl"), "\n".join(QUESTIONS[:2]))
     elif part == "data that was missing":
-        write_text(moved.with_name("no-such-file.jsonl"), '{"a": "x", "b": "y"}')
+        arc = moved.parent.parent / "data" / "eval" / "arc_easy.jsonl.gz"
+        arc.parent.mkdir()
+        arc.write_bytes(gzip.compress(b'{"query": "What is wet?", "choices": ["Water", "Sand"], "gold": 0}'))
     else:
         write_text(moved, SUITE.replace("  - capitals.yaml\n", ""))
     assert evaluate_stage(with_suite(moved), run)
@@ -244,8 +260,9 @@ def test_suites_and_folders_that_are_not_there_are_told_before_anything_runs(tmp
     assert "Did you mean `smallm`?" in said
     assert "no such directory" in refused(with_eval(suites=[str(mine)], data=[str(tmp_path / "nowhere")]))
     assert "two suites are called `mine`" in refused(with_eval(suites=[str(mine), str(mine)]))
+    assert "mine.yaml:6: task endings: no such file (looked in " in refused(with_eval(suites=[str(mine)]))
     write_text(mine, SUITE.replace("prompt", "promt"))
-    assert "mine.yaml:5: " in refused(with_eval(suites=[str(mine)]))
+    assert "mine.yaml:6: " in refused(with_eval(suites=[str(mine)]))
 
 
 def test_samples_follow_the_prompts_and_their_seeds(run: Run):

@@ -37,7 +37,7 @@ def check_command(recipe: str, overrides: list[str], *, as_json: bool) -> None:
     try:
         check_suites(checked)
     except UserError as error:
-        raise UserError(f"{loaded.origin('eval.suites')}: {error}") from None
+        raise UserError(f"{loaded.file}: {error}") from None
     hint = "" if checked.data.sources else "data.sources is empty: name the text with --set data.sources=[FILE]"
     if as_json:
         print(json.dumps({"recipe": checked.name, "valid": True, "hint": hint or None}))

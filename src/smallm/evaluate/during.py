@@ -15,10 +15,10 @@ from smallm.core.errors import UserError
 from smallm.evaluate.backends import DecoderBackend
 from smallm.evaluate.greedy import stops_of, write_decoder
 from smallm.evaluate.recipe_suites import folders_of, is_cheap, suites_of
+from smallm.evaluate.run_suite import load_tasks
 from smallm.evaluate.run_tasks import run_task
 from smallm.evaluate.score import score_tokens
 from smallm.evaluate.scorer import Pair, TextScorer, make_scorer
-from smallm.evaluate.stage_suites import tasks_of
 from smallm.evaluate.suites import Suite
 from smallm.evaluate.tasks import Task
 from smallm.model.decoder import Decoder
@@ -29,7 +29,8 @@ Scores = dict[str, dict[str, float]]
 def cheap_tasks(evaluation: EvalConfig, decoder: Decoder, tokenizer: Any) -> Callable[[], Scores] | None:
     """A function that scores the decoder as it is then: {task: {metric: value}}; None where no cheap task is here.
 
-    It leaves the decoder in evaluation mode. Tasks of one name in two suites are told apart as SUITE/TASK.
+    It leaves the decoder in evaluation mode. Tasks of one name in two suites are told apart as SUITE/TASK. UserError:
+    a mistake in a task, before the training and not after it.
     """
     tasks = _tasks(evaluation)
     if not tasks:
@@ -75,6 +76,6 @@ def _tasks(evaluation: EvalConfig) -> dict[str, Task]:
     found: dict[str, Task] = {}
     for suite in suites:
         cheap = Suite(suite.name, suite.about, tuple(spec for spec in suite.tasks if is_cheap(spec)))
-        for task in tasks_of(cheap, folders, evaluation.every_items)[0]:
+        for task in load_tasks(cheap, folders, limit=evaluation.every_items)[0]:
             found[task.name if names.count(task.name) == 1 else f"{suite.name}/{task.name}"] = task
     return found

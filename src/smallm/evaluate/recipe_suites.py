@@ -40,6 +40,16 @@ def folders_of(evaluation: EvalConfig) -> tuple[Path, ...]:
     return data_dirs(evaluation.data)
 
 
+def check(evaluation: EvalConfig) -> None:
+    """UserError: a suite or a folder that is not there or is broken, a file that a task of one's own names."""
+    folders = folders_of(evaluation)
+    for spec in (spec for suite in suites_of(evaluation) for spec in suite.tasks):
+        value = spec.values["data"]
+        if not spec.packaged and value is not None and spec.hub is None and find(spec, value, folders) is None:
+            looked = ", ".join(map(str, (spec.folder, *folders)))
+            raise UserError(f"eval.suites: {spec.where('data')}: task {spec.name}: no such file (looked in {looked}).")
+
+
 def fingerprint(recipe: Recipe, hashes: HashCache) -> dict[str, str]:
     """What the suites are, by content: their tasks as written, their files by hash, our generators.
 

@@ -19,12 +19,9 @@ from smallm.evaluate.contamination import load_contamination
 from smallm.evaluate.metrics import metric_info
 from smallm.evaluate.recipe_suites import folders_of, suites_of
 from smallm.evaluate.results import ModelFacts, write_result
+from smallm.evaluate.run_suite import load_tasks
 from smallm.evaluate.run_tasks import TaskResult, run_task
 from smallm.evaluate.scorer import Scorer, load_scorer
-from smallm.evaluate.suites import Suite
-from smallm.evaluate.task_data import MissingData
-from smallm.evaluate.task_items import load_task
-from smallm.evaluate.tasks import Task
 
 
 def evaluate_suites(recipe: Recipe, run: Run, directory: Path) -> dict[str, Any]:
@@ -35,46 +32,33 @@ def evaluate_suites(recipe: Recipe, run: Run, directory: Path) -> dict[str, Any]
     scorer, cache, contamination = load_scorer(base), ScoreCache(), load_contamination(run.path)
     found = {}
     for suite in suites_of(recipe.eval):
-        began = time.monotonic()
-        tasks, skipped = tasks_of(suite, folders, recipe.eval.items)
+        began, limit = time.monotonic(), recipe.eval.items or None
+        tasks, skipped = load_tasks(suite, folders, limit=limit)
+        for row in skipped:
+            warn(f"skipped: {row['why']}")
         results = []
         for task in tasks:
             try:
                 results.append(run_task(task, scorer, cache, contamination=contamination))
-            except UserError as error:
-                skipped.append(_skip(task.name, error))
+            except UserError as error:  # the training is done, and the other tasks are worth having
+                warn(f"task {task.name} is skipped. {error}")
+                skipped.append({"task": task.name, "why": str(error)})
             else:
                 say(_line(suite.name, results[-1]))
         path = None
         if results:
-            limit, seconds = recipe.eval.items or None, time.monotonic() - began
-            facts = _facts(scorer, base)
+            # As `smallm eval --limit` names it: a part never takes the place of the whole.
+            name = f"{suite.name}-limit{limit}" if limit else suite.name
             path = write_result(
-                directory, "base", suite.name, facts, results, limit=limit, skipped=skipped, seconds=seconds
-            )
+                directory, "base", name, _facts(scorer, base), results,
+                limit=limit, skipped=skipped, seconds=time.monotonic() - began,
+            )  # fmt: skip
         found[suite.name] = {
             "file": path.name if path else None,
             "tasks": {result.task.name: _brief(result) for result in results},
             "skipped": skipped,
         }
     return found
-
-
-def tasks_of(suite: Suite, folders: tuple[Path, ...], items: int) -> tuple[list[Task], list[dict[str, str]]]:
-    """The tasks whose data is here, at most so many items each (0: all), and the others as {task, why}."""
-    tasks, skipped = [], []
-    for spec in suite.tasks:
-        try:
-            tasks.append(load_task(spec, folders).limited(items or None))
-        except MissingData as error:
-            skipped.append(_skip(spec.name, error))
-    return tasks, skipped
-
-
-def _skip(task: str, why: UserError) -> dict[str, str]:
-    """Said aloud, and a row of `skipped`."""
-    warn(f"task {task} is skipped. {why}")
-    return {"task": task, "why": str(why)}
 
 
 def _facts(scorer: Scorer, base: Path) -> ModelFacts:

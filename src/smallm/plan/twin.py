@@ -56,6 +56,13 @@ def cpu_twin(recipe: Recipe, steps: int = 2) -> Recipe:
             compile="off",
             prompts=[],
         ),
-        eval=replace(recipe.eval, max_tokens=2000, stories=min(recipe.eval.stories, 2)),
+        eval=replace(
+            recipe.eval,
+            max_tokens=2000,
+            stories=min(recipe.eval.stories, 2),
+            items=4,
+            every=min(recipe.eval.every, 1),
+            every_items=2,
+        ),
         report=replace(recipe.report, samples=1),
     )
