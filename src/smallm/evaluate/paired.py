@@ -128,6 +128,11 @@ def compare_many(tasks: Sequence[PairedScores | PairedCorpus], *, level: float =
     return results
 
 
+def interval_of(task: PairedScores, *, level: float = 0.95) -> Paired:
+    """The comparison without its permutation test (p_value 1 then): difference, interval, flips."""
+    return _scores(task, level)[0]
+
+
 def _scores(task: PairedScores, level: float) -> tuple[Paired, Contrast | None]:
     """All but the p value of a permutation test; the contrast is None where the test is done already."""
     a, b = checked(task.a_N, "a's score"), checked(task.b_N, "b's score")
