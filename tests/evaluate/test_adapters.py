@@ -21,6 +21,7 @@ from tiny_hf import (
 
 from smallm.core.errors import UserError
 from smallm.core.files import read_json, write_json
+from smallm.evaluate.requests import Request
 from smallm.evaluate.scorer import TextScorer, load_scorer
 
 OURS, OTHERS = ("llama", "gpt2"), ("gpt_neox", "gemma2")
@@ -103,6 +104,26 @@ def test_the_base_an_adapter_belongs_to_is_part_of_its_identity(adapter: Path, t
     assert load_scorer(mine / "lora").weights_sha256 != before.weights_sha256
     set_base(mine / "lora", "../base", lora_alpha=32)
     assert load_scorer(mine / "lora").settings["config_sha256"] != before.settings["config_sha256"]
+
+
+def test_an_adapter_that_brings_new_tokens_brings_their_embedding(adapter: Path, tmp_path: Path):
+    from peft import LoraConfig, get_peft_model
+
+    tokenizer = make_tokenizer(tmp_path / "longer")
+    tokenizer.add_tokens([f"<new-{i}>" for i in range(400 - len(tokenizer))])
+    tokenizer.save_pretrained(tmp_path / "longer")
+    base = plain(adapter.parent / "base")
+    base.resize_token_embeddings(400)
+    model = get_peft_model(base, LoraConfig(r=2, target_modules=["q_proj"], task_type="CAUSAL_LM")).eval()
+    model.save_pretrained(str(tmp_path / "longer"), save_embedding_layers=True)
+    set_base(tmp_path / "longer", str(adapter.parent / "base"))
+    scorer, request = load_scorer(tmp_path / "longer"), Request("the <new-3> cat", " sat<new-79>")
+    assert max(scorer.encoder.pair(request)[1]) > 384
+    [score] = scorer.loglikelihoods([request])
+    assert score.logprob == pytest.approx(expected(model, scorer, request)[0], abs=1e-4)
+    # Without that embedding the tokens have no meaning.
+    with pytest.raises(UserError, match="vocabulary is 384 but its tokenizer has ids up to 399"):
+        load_scorer(adapter, tokenizer=tmp_path / "longer")
 
 
 def test_adapters_that_cannot_be_scored_say_why(adapter: Path, tmp_path: Path):
