@@ -8,6 +8,7 @@ the window holds (half of it, said aloud). What would come out wrong is refused:
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import json
 from collections.abc import Callable, Sequence
@@ -20,10 +21,10 @@ from lm_eval.api.registry import register_model
 from smallm import __version__
 from smallm.core.console import warn
 from smallm.core.errors import UserError
-from smallm.evaluate.requests import WINDOWS, Request, Score
+from smallm.evaluate.requests import WINDOWS, Encoder, Request, Score
 
 if TYPE_CHECKING:
-    from smallm.evaluate.scorer import TextScorer
+    from smallm.evaluate.scorer import Scorer
 
 Answer = TypeVar("Answer")
 MAX_NEW_TOKENS = 256  # lm-eval's default
@@ -38,7 +39,7 @@ NEW_TOKENS = ("max_gen_toks", "max_new_tokens", "max_tokens", "max_completion_to
 
 @register_model("smallm")
 class SmallmLM(TemplateLM):
-    """A model for lm-eval: a run, a model or adapter directory, a Hub name, or the URL of an OpenAI-compatible server."""
+    """A run, a model or adapter directory, a Hub name or the URL of an OpenAI-compatible server, as lm-eval's model."""
 
     def __init__(
         self,
@@ -55,7 +56,7 @@ class SmallmLM(TemplateLM):
         device: str | None = None,
         trust_remote_code: bool = False,
         *,
-        scorer: TextScorer | None = None,
+        scorer: Scorer | None = None,
         **unknown: Any,
     ) -> None:
         """Keywords as `hf` has them; `pretrained` also takes an adapter's directory (`hf` says `peft=`).
@@ -89,14 +90,18 @@ class SmallmLM(TemplateLM):
                 trust_remote_code=trust_remote_code,
                 max_length=max_length,
             )
-        self.scorer = scorer
+        if add_bos_token and scorer.tokenizer.bos_token_id is None:
+            warn(f"{scorer.name}: its tokenizer has no BOS, so add_bos_token=True adds none (as with `hf`)")
+            add_bos_token = False
+            scorer = _without_bos(scorer)
+        self.scorer: Scorer = scorer
         self.tokenizer = scorer.tokenizer
         self.add_bos_token = add_bos_token
         # (context, continuation) -> its Score: lm-eval's samples have no room for marks and token counts.
         self.scores: dict[tuple[str, ...], Score] = {}
 
     @classmethod
-    def of(cls, scorer: TextScorer) -> SmallmLM:
+    def of(cls, scorer: Scorer) -> SmallmLM:
         """The model of a scorer that is there already."""
         return cls(scorer=scorer)
 
@@ -114,8 +119,10 @@ class SmallmLM(TemplateLM):
 
     def _loglikelihood_tokens(self, requests: Any, disable_tqdm: bool = False, **_: Any) -> list[tuple[float, bool]]:
         """As `loglikelihood`, of (anything, context ids, continuation ids)."""
-        pairs = [(context, continuation) for _, context, continuation in requests]
-        return self.scorer.score(pairs, lambda done: None)
+        score = getattr(self.scorer, "score", None)
+        if score is None:
+            raise UserError(f"{self.scorer.name}: takes text, not token ids.")
+        return score([(context, continuation) for _, context, continuation in requests], lambda done: None)
 
     def apply_chat_template(self, chat_history: list[dict[str, str]], add_generation_prompt: bool = True) -> str:
         """The chat as the tokenizer's template writes it; a last assistant message is left open to go on from."""
@@ -137,10 +144,17 @@ class SmallmLM(TemplateLM):
             return self.tokenizer.apply_chat_template(rest, tokenize=False, **how)
 
     def tok_encode(self, string: str, add_special_tokens: bool | None = None, **_: Any) -> list[int]:
-        return self.scorer.encoder.encode(string, special=add_special_tokens is not False)
+        return self.encoder.encode(string, special=add_special_tokens is not False)
 
     def tok_decode(self, tokens: Sequence[int], skip_special_tokens: bool = True) -> str:
         return self.tokenizer.decode(tokens, skip_special_tokens=skip_special_tokens)
+
+    @cached_property
+    def encoder(self) -> Encoder:
+        """The scorer's; made from its settings where its weights are not loaded yet."""
+        known = self.scorer.settings
+        made = getattr(self.scorer, "encoder", None)
+        return made or Encoder(self.tokenizer, add_bos=known["add_bos"], prefix_id=known["prefix_id"])
 
     @property
     def eot_token_id(self) -> int:
@@ -148,7 +162,7 @@ class SmallmLM(TemplateLM):
 
     @property
     def prefix_token_id(self) -> int:
-        return self.scorer.encoder.prefix_id
+        return self.encoder.prefix_id
 
     @property
     def max_length(self) -> int:
@@ -239,7 +253,7 @@ class SmallmLM(TemplateLM):
         from smallm.evaluate.score import rolling_windows
 
         windows = rolling_windows(self.tok_encode(text), self.prefix_token_id, self.max_length)
-        found = self.scorer.score(list(windows), lambda done: None)
+        found = self._loglikelihood_tokens([(None, *window) for window in windows])
         tokens = sum(len(continuation) for _, continuation in windows)
         return Score(sum(logprob for logprob, _ in found), False, tokens, (WINDOWS,) if len(windows) > 1 else ())
 
@@ -295,6 +309,11 @@ def _budget(batch_size: int | str | None) -> int | None:
     if not text.isdigit() or int(text) == 0:
         raise UserError(f'batch_size={text}: it must be a whole number or "auto".')
     return int(text) * WINDOW
+
+
+def _without_bos(scorer: Any) -> Scorer:
+    encoder = Encoder(scorer.tokenizer, add_bos=False, prefix_id=scorer.encoder.prefix_id)
+    return dataclasses.replace(scorer, encoder=encoder, settings=scorer.settings | {"add_bos": False})
 
 
 def _device(device: str | None) -> str | None:
