@@ -18,6 +18,7 @@ from smallm.data.synth.draw import Draw, Drawn, collect, in_test
 PINNED = {
     "agreement": ("1", "63687f25106b78da"),
     "arithmetic": ("1", "3acb309ec55080d0"),
+    "clauses": ("1", "762f51bd942fdaa2"),
     "questions": ("1", "c046bdb5bf43f8de"),
     "sentiment": ("1", "3f576cf0128e14e9"),
 }

@@ -8,7 +8,7 @@ belongs to train or to test, so no seed ever moves one across. Only Mersenne Twi
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
 from typing import Any, Literal, TypeVar
@@ -60,7 +60,7 @@ class Draw:
         """All items in drawn order."""
         return self.some(items, len(items))
 
-    def fill(self, text: str, words: dict[str, Sequence[str]]) -> str:
+    def fill(self, text: str, words: Mapping[str, Sequence[str]]) -> str:
         """`Pay {day} [at once|now].`: a word for each slot, one of the alternatives in brackets; no nesting.
 
         Brackets are resolved first, so that alternatives may hold slots. Raises KeyError for an unknown slot.
