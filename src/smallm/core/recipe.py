@@ -167,7 +167,7 @@ def _resolve_paths(tree: Tree, folder: Path, only: yamltree.Path = ()) -> None:
     def touched(*path: str | int) -> bool:
         return path[: len(only)] == only[: len(path)]
 
-    data, tokenizer, train, evaluation = (tree.value.get(k) for k in ("data", "tokenizer", "train", "eval"))
+    data, tokenizer, train = (tree.value.get(k) for k in ("data", "tokenizer", "train"))
     if isinstance(data, dict) and isinstance(data.get("sources"), (str, dict)):
         data["sources"] = [data["sources"]]  # one source needs no list
     if isinstance(data, dict) and isinstance(data.get("sources"), list):
@@ -184,8 +184,11 @@ def _resolve_paths(tree: Tree, folder: Path, only: yamltree.Path = ()) -> None:
         here = _absolute(train["init_from"], folder)
         if Path(here).exists():  # otherwise it is a name of the Hub
             train["init_from"] = here
+    evaluation = tree.value.get("eval")
+    if not isinstance(evaluation, dict):
+        return
     for name, is_path in (("suites", _looks_like_a_path), ("data", lambda text: True)):
-        texts = evaluation.get(name) if isinstance(evaluation, dict) else None
+        texts = evaluation.get(name)
         if isinstance(texts, str):
             texts = evaluation[name] = [texts]  # one needs no list
         for i, text in enumerate(texts if isinstance(texts, list) else ()):
