@@ -187,13 +187,16 @@ def _resolve_paths(tree: Tree, folder: Path, only: yamltree.Path = ()) -> None:
     evaluation = tree.value.get("eval")
     if not isinstance(evaluation, dict):
         return
-    for name, is_path in (("suites", _looks_like_a_path), ("data", lambda text: True)):
+    for name in ("suites", "data"):
         texts = evaluation.get(name)
         if isinstance(texts, str):
-            texts = evaluation[name] = [texts]  # one needs no list
-        for i, text in enumerate(texts if isinstance(texts, list) else ()):
-            if isinstance(text, str) and is_path(text) and touched("eval", name, i):
+            texts = [texts]  # one needs no list
+        if not isinstance(texts, list):
+            continue
+        for i, text in enumerate(texts):
+            if isinstance(text, str) and touched("eval", name, i) and (name == "data" or _looks_like_a_path(text)):
                 texts[i] = _absolute(text, folder)
+        evaluation[name] = texts
 
 
 def _looks_like_a_path(text: str) -> bool:
