@@ -148,6 +148,7 @@ _COMPARED = record(
         "verdict": one_of("better", "worse", "no difference seen", "both at chance"),
         "contaminated": maybe(boolean("null: the training data was not checked")),
     },
+    optional={"false_discovery": maybe(number("the p-value adjusted for the share of false finds"))},
     extra=True,
 )
 
@@ -221,6 +222,7 @@ EVALUATION_FORMATS: tuple[Format, ...] = (
                     "items that one of the two has right and the other wrong",
                 ),
                 "flips_file": text(),
+                "not_compared": array(_SKIPPED, "tasks that only one of the two was evaluated on"),
             },
             extra=True,
         ),
