@@ -247,7 +247,9 @@ def _sentences(result: dict[str, Any]) -> list[str]:
     lines += [_contamination(tasks)]
     skipped = result.get("skipped") or []
     if skipped:
-        lines.append(f"Skipped, their data is not on this machine: {', '.join(row['task'] for row in skipped)}.")
+        lines.append(
+            f"Skipped {len(skipped)} tasks (the result says why): {', '.join(row['task'] for row in skipped)}."
+        )
     if result.get("limit"):
         lines.append(f"Limited to {result['limit']} items a task, drawn by hash: not the figures of the whole tasks.")
     return lines

@@ -30,8 +30,9 @@ def run_of(model: str | Path) -> Path | None:
     path = Path(model).expanduser()
     if not path.exists():
         return None
-    path = path.resolve()
-    for candidate in (path, *list(path.parents)[:2]):
+    above = path.resolve()
+    # As it was named where that is enough, so that messages show the user's own path.
+    for candidate in (path, *list(path.parents)[:2], above, *list(above.parents)[:2]):
         if (candidate / "recipe.yaml").is_file():
             return candidate
     return None

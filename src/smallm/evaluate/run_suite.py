@@ -80,11 +80,20 @@ def run_suite(
             f"suite {suite.name}: the data of none of its {len(suite.tasks)} tasks is on this machine (above: what is "
             "missing, and where it is from). The suite `smallm` needs none."
         )
-    results = []
+    results: list[TaskResult] = []
     for task in tasks:
-        result = run_task(task, scorer, cache, contamination=contamination, allow_remote_code=allow_remote_code)
+        try:
+            result = run_task(task, scorer, cache, contamination=contamination, allow_remote_code=allow_remote_code)
+        except UserError as error:  # its answers do not fit the model's window, it has no chat template, …
+            if len(tasks) == 1 or not task.spec.packaged:
+                raise
+            warn(f"task {task.name} is skipped: {error}")
+            skipped.append({"task": task.name, "why": str(error)})
+            continue
         results.append(result)
         say(_line(result))
+    if not results:
+        raise UserError(f"suite {suite.name}: no task of it could be scored (above: why).")
     return SuiteResult(suite, tuple(results), tuple(skipped), time.monotonic() - began)
 
 

@@ -75,8 +75,11 @@ def task_figure(task: Task, records: Sequence[ItemRecord], name: str) -> Figure:
         value = library_metric(name.removeprefix("evaluate:"), *_predictions(task, records))
         estimate = Estimate(value, None, None, None, len(records), len({r.item.cluster for r in records}))
     elif name == "macro_f1":
-        gold = [record.item.gold or 0 for record in records]
-        statistics_NS = macro_f1_statistics(gold, [record.predicted for record in records])
+        # Labels that no item has are left out: they would count 0 for every model.
+        label = {gold: i for i, gold in enumerate(sorted({record.item.gold or 0 for record in records}))}
+        gold = [label[record.item.gold or 0] for record in records]
+        said = [None if record.predicted is None else label.get(record.predicted) for record in records]
+        statistics_NS = macro_f1_statistics(gold, said, len(label))
         estimate = estimate_corpus(statistics_NS, macro_f1, clusters)
     elif info.kind == "corpus":
         scorer = TextScore(name)

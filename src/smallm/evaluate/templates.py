@@ -24,11 +24,20 @@ Getter = Callable[[Record], Any]
 
 
 def _environment() -> ImmutableSandboxedEnvironment:
-    environment = ImmutableSandboxedEnvironment(undefined=jinja2.StrictUndefined, keep_trailing_newline=True)
+    environment = ImmutableSandboxedEnvironment(
+        undefined=jinja2.StrictUndefined, keep_trailing_newline=True, finalize=_no_null
+    )
     environment.filters["regex_replace"] = lambda text, pattern, new="", count=0: re.sub(
         pattern, new, text, count=count
     )
     return environment
+
+
+def _no_null(value: Any) -> Any:
+    """What a template writes; jinja alone would write a null as the word None."""
+    if value is None:
+        raise ValueError("a field in it is null")
+    return value
 
 
 ENVIRONMENT = _environment()

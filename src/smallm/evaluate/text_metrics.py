@@ -103,25 +103,21 @@ class TextScore:
         return str(self.metric.get_signature())
 
 
-def macro_f1_statistics(gold_N: Sequence[Any], predicted_N: Sequence[Any]) -> np.ndarray:
-    """statistics_NS for `macro_f1`: right, predicted and gold, one column a label each.
-
-    The labels are those that occur in `gold_N`, so that the mean is over the same ones for every model.
-    """
-    labels = {label: column for column, label in enumerate(sorted(set(gold_N)))}
-    rows_NS = np.zeros((len(gold_N), 3 * len(labels)))
+def macro_f1_statistics(gold_N: Sequence[int], predicted_N: Sequence[int | None], labels: int) -> np.ndarray:
+    """statistics_NS for `macro_f1`: right, predicted and gold, one column a label each (S = 3 labels)."""
+    rows_NS = np.zeros((len(gold_N), 3 * labels))
     for row, gold, said in zip(rows_NS, gold_N, predicted_N, strict=True):
-        row[2 * len(labels) + labels[gold]] = 1
-        if said in labels:
-            row[len(labels) + labels[said]] = 1
-            row[labels[said]] = float(said == gold)
+        row[2 * labels + gold] = 1
+        if said is not None:
+            row[labels + said] = 1
+            row[said] = float(said == gold)
     return rows_NS
 
 
 def macro_f1(sums_RS: np.ndarray) -> np.ndarray:
-    """The mean over labels of 2 TP / (predicted + gold): scikit-learn's f1_score(average="macro", labels=gold's).
+    """The mean over labels of 2 TP / (predicted + gold): scikit-learn's f1_score(average="macro", labels=all).
 
-    A label that a resample has neither as gold nor as predicted counts 0 (scikit-learn's zero_division=0).
+    A label that is neither predicted nor right counts 0 (scikit-learn's zero_division=0).
     """
     right, predicted, gold = np.split(sums_RS, 3, axis=1)
     below = predicted + gold
