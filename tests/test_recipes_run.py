@@ -20,6 +20,12 @@ from smallm.plan.twin import cpu_twin
 ROOT = Path(__file__).resolve().parents[1]
 
 
+@pytest.fixture(autouse=True)
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Scores of these models are nobody's."""
+    monkeypatch.setenv("SMALLM_CACHE", str(tmp_path / "cache"))
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("name", sorted(packaged_recipes()))
 def test_the_twin_of_a_recipe_makes_a_whole_run(name: str, tmp_path: Path) -> None:
