@@ -215,4 +215,49 @@ def _evaluate(path: Path, stories: str, python_docs: str, hostile: str) -> None:
             "rejected_examples": ["Mia carried a the bell." + hostile], "ngram13_in_training_share": 0.081,
         },
     }  # fmt: skip
+    items = path / "eval" / f"base-{WEIGHTS[:8]}.items.parquet"
+    items.parent.mkdir(exist_ok=True)
+    rows = [_held_out_row(i, (stories, python_docs)[i % 2], rng) for i in range(60)]
+    pq.write_table(items_table(rows), items, compression="zstd")
+    value = {"value": 0.612, "standard_error": 0.0067, "low": 0.599, "high": 0.625, "items": 60, "clusters": 60}
+    bits = value | {
+        "higher_is_better": False,
+        "chance": None,
+        "chance_low": None,
+        "chance_high": None,
+        "at_chance": None,
+    }
+    held_out = {
+        "version": "0a1b2c3d", "kind": "perplexity", "items": 60, "clusters": 60, "primary": "bits_per_byte",
+        "metrics": {"bits_per_byte": bits}, "marks": {}, "calibration": None, "signature": None,
+        "contamination": {"checked": False, "items": None, "clean": None},
+        "sources": {stories: {"bits_per_byte": bits | {"value": 0.381}}, python_docs: {"bits_per_byte": bits}},
+    }  # fmt: skip
+    result |= {
+        "format": "smallm-eval-1", "tasks": {"held-out": held_out}, "suites": {}, "items_file": items.name,
+        "items_sha256": sha256_file(items),
+    }  # fmt: skip
     write_json(path / "eval" / f"base-{WEIGHTS[:8]}.json", result)
+
+
+def _held_out_row(i: int, source: str, rng: random.Random) -> dict[str, Any]:
+    text = story(rng)
+    bits = 0.6 * len(text)
+    return {
+        "task": "held-out", "metric": "bits_per_byte", "item": sha256_bytes(text.encode())[:32], "cluster": str(i),
+        "source": source, "prompt": text, "choices": [], "logprobs": [-bits * math.log(2)], "tokens": [len(text) // 4],
+        "answer": [], "prediction": "", "score": bits, "weight": float(len(text)), "marks": [],
+        "nats": bits * math.log(2), "bytes": float(len(text)),
+    }  # fmt: skip
+
+
+def items_table(rows: list[dict[str, Any]]) -> Any:
+    """Rows of eval/*.items.parquet as their table; what a row lacks is null."""
+    text, number, texts = pa.string(), pa.float64(), pa.list_(pa.string())
+    columns = {
+        "task": text, "metric": text, "item": text, "cluster": text, "source": text, "prompt": text,
+        "choices": texts, "logprobs": pa.list_(number), "tokens": pa.list_(pa.int64()), "answer": texts,
+        "prediction": text, "score": number, "weight": number, "correct": pa.bool_(), "probability": number,
+        "marks": texts, "contaminated": pa.bool_(), "nats": number, "bytes": number,
+    }  # fmt: skip
+    return pa.Table.from_pylist(rows, schema=pa.schema(list(columns.items())))

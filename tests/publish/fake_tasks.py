@@ -9,15 +9,16 @@ from __future__ import annotations
 import json
 import math
 import random
+from collections.abc import Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
 import pyarrow.parquet as pq
-from publish.fake_run import WEIGHTS
+from publish.fake_run import WEIGHTS, items_table
 
-from smallm.core.files import sha256_bytes, write_json, write_text
+from smallm.core.files import sha256_bytes, sha256_file, write_json, write_text
 
 TUNED = sha256_bytes(b"tuned weights")
 NASTY = [
@@ -44,34 +45,25 @@ SPEC = {
 DOMAINS = ("synth-stories", "python-docs", "letters & <i>notes</i>")
 
 
-def fake_results(run: Path, *, prompts: int = 1) -> dict[str, Path]:
+def fake_results(run: Path, *, tasks: Sequence[str] = tuple(SPEC), prompts: int = 1) -> dict[str, Path]:
     """Write all of it below run/eval; `prompts` repeats every item (for pages of many items)."""
     paths: dict[str, Path] = {}
     rows: dict[str, list[dict[str, Any]]] = {}
     results = {}
     for side, (name, weights) in enumerate((("base", WEIGHTS), ("tuned", TUNED))):
         stem = f"{name}-{weights[:8]}-core"
-        rows[name] = [row for task in SPEC for row in _items(task, side, prompts)]
-        results[name] = _result(name, weights, stem, rows[name])
+        rows[name] = [row for task in tasks for row in _items(task, side, prompts)]
+        results[name] = _result(name, weights, stem, rows[name], tasks)
         paths[name], paths[f"{name}-items"] = run / "eval" / f"{stem}.json", run / "eval" / f"{stem}.items.parquet"
-        write_json(paths[name], results[name])
+        paths[name].parent.mkdir(parents=True, exist_ok=True)
         pq.write_table(items_table(rows[name]), paths[f"{name}-items"], compression="zstd")
+        results[name]["items_sha256"] = sha256_file(paths[f"{name}-items"])
+        write_json(paths[name], results[name])
     paths["compare"] = run / "eval" / "compare-base-tuned.json"
     write_json(paths["compare"], fake_comparison(results, rows))
     if (run / "base" / "metrics.jsonl").is_file():
         _curves(run / "base" / "metrics.jsonl")
     return paths
-
-
-def items_table(rows: list[dict[str, Any]]) -> Any:
-    text, number, texts = pa.string(), pa.float64(), pa.list_(pa.string())
-    columns = {
-        "task": text, "metric": text, "item": text, "cluster": text, "source": text, "prompt": text,
-        "choices": texts, "logprobs": pa.list_(number), "tokens": pa.list_(pa.int64()), "answer": texts,
-        "prediction": text, "score": number, "weight": number, "correct": pa.bool_(), "probability": number,
-        "marks": texts, "contaminated": pa.bool_(), "nats": number, "bytes": number,
-    }  # fmt: skip
-    return pa.Table.from_pylist(rows, schema=pa.schema(list(columns.items())))
 
 
 def _items(task: str, side: int, prompts: int) -> list[dict[str, Any]]:
@@ -104,6 +96,7 @@ def _items(task: str, side: int, prompts: int) -> list[dict[str, Any]]:
     return found
 
 
+@cache
 def _quantile(share: float) -> float:
     """x with P(0.7 U + 0.3 V < x) = share, by bisection on its distribution (a trapezoid)."""
     low, high = 0.0, 1.0
@@ -172,7 +165,7 @@ def _figure(rows: list[dict[str, Any]], metric: str, n_choices: int = 0) -> dict
         "value": value, "standard_error": error, "low": value - 1.96 * error, "high": value + 1.96 * error,
         "items": n, "clusters": len({r["cluster"] for r in rows}), "higher_is_better": metric != "bits_per_byte",
         "chance": chance, "chance_low": chance and chance - half, "chance_high": chance and chance + half,
-        "at_chance": bool(value - 1.96 * error <= chance + half) if chance else None,
+        "at_chance": bool(abs(value - chance) <= half) if chance else None,
     }  # fmt: skip
 
 
@@ -190,9 +183,10 @@ def _bins(rows: list[dict[str, Any]]) -> dict[str, Any]:
     return {"ece": ece, "brier": 0.21, "bins": bins}
 
 
-def _result(name: str, weights: str, stem: str, rows: list[dict[str, Any]]) -> dict[str, Any]:
+def _result(name: str, weights: str, stem: str, rows: list[dict[str, Any]], names: Sequence[str]) -> dict[str, Any]:
     tasks = {}
-    for task, (kind, metric, n_choices, _, _) in SPEC.items():
+    for task in names:
+        kind, metric, n_choices, _, _ = SPEC[task]
         own = [r for r in rows if r["task"] == task]
         counted = {mark: sum(mark in r["marks"] for r in own) for mark in ("truncated", "spans")}
         hits = sum(bool(r["contaminated"]) for r in own) if task == "sentiment" else 0
@@ -219,14 +213,16 @@ def _result(name: str, weights: str, stem: str, rows: list[dict[str, Any]]) -> d
                   "tokenizer_sha256": "ab" * 32, "parameters": 4_198_400, "settings": {"dtype": "float32"}},
         "tasks": tasks, "results": {}, "versions": {}, "n-samples": {}, "n-shot": {}, "higher_is_better": {},
         "configs": {}, "config": {}, "lm_eval_version": None, "machine": {"cpu": "A CPU", "cores": 2},
-        "package_versions": {}, "items_file": f"{stem}.items.parquet",
+        "package_versions": {}, "items_file": f"{stem}.items.parquet", "limit": None, "seconds": 10.5,
+        "skipped": [{"task": "lambada", "why": "its data is not on <this> machine"}],
     }  # fmt: skip
 
 
 def fake_comparison(results: dict[str, Any], rows: dict[str, list[dict[str, Any]]]) -> dict[str, Any]:
     """compare-base-tuned.json: real differences and errors of the rows, verdicts by normal p-values and Holm."""
     tasks, flips = [], []
-    for task, (_, metric, n_choices, _, _) in SPEC.items():
+    for task in results["base"]["tasks"]:
+        _, metric, n_choices, _, _ = SPEC[task]
         a, b = ([r for r in rows[side] if r["task"] == task] for side in ("base", "tuned"))
         fig_a, fig_b = (results[side]["tasks"][task]["metrics"][metric] for side in ("base", "tuned"))
         y = np.array([q["score"] / q["weight"] - p["score"] / p["weight"] for p, q in zip(a, b, strict=True)])

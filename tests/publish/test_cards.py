@@ -12,6 +12,7 @@ from huggingface_hub._eval_results import parse_eval_result_entries
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from publish.fake_run import WEIGHTS, fake_run
+from publish.fake_tasks import fake_results
 
 from smallm.core.files import read_json, write_json
 from smallm.publish import words
@@ -45,6 +46,50 @@ def test_the_evaluation_entries_parse_with_the_hubs_class(cards: Path):
     rows = yaml.safe_load((cards / "base" / ".eval_results" / "smallm.yaml").read_text("utf-8"))
     (entry,) = parse_eval_result_entries(rows)
     assert (entry.dataset_id, entry.task_id, entry.value) == ("quickstart", "bits_per_byte", pytest.approx(0.612))
+
+
+def test_task_figures_reach_both_forms_of_metadata_with_their_errors_and_chance(tmp_path: Path):
+    recipe, run = fake_run(tmp_path)
+    paths = fake_results(tmp_path)
+    write_cards(recipe, run)
+    tasks = read_json(paths["base"])["tasks"]
+    card = ModelCard.load(tmp_path / "base" / "README.md")
+    results = {r.dataset_type: r for r in card.data.eval_results or []}
+    rows = yaml.safe_load((tmp_path / "base" / ".eval_results" / "smallm.yaml").read_text("utf-8"))
+    entries = {e.dataset_id: e for e in parse_eval_result_entries(rows)}
+    for name, task in tasks.items():
+        figure = task["metrics"][task["primary"]]
+        assert results[f"core-{name}"].metric_value == pytest.approx(figure["value"], abs=1e-6)
+        assert entries[f"core-{name}"].task_id == task["primary"]
+        assert f"standard error {figure['standard_error']:.4f}" in (entries[f"core-{name}"].notes or "")
+        assert name.replace("_", "\\_") in card.text
+    assert "chance 0.2500: at chance" in (entries["core-arc_easy"].notes or "")
+    assert "64.8 ± 2.4 %" in card.text
+    assert card.text.count("**at chance**") == 1
+    assert "**contaminated:** 12 of 300" in card.text
+    assert "arc\\_easy): the score there cannot be told from guessing" in card.text
+
+
+def test_the_same_task_of_two_results_is_published_once(tmp_path: Path):
+    recipe, run = fake_run(tmp_path)
+    paths = fake_results(tmp_path)
+    write_json(paths["base"].with_name(f"base-{WEIGHTS[:8]}-core-limit9.json"), read_json(paths["base"]) | {"limit": 9})
+    write_cards(recipe, run)
+    rows = yaml.safe_load((tmp_path / "base" / ".eval_results" / "smallm.yaml").read_text("utf-8"))
+    assert len({(r["dataset"]["id"], r["dataset"]["task_id"]) for r in rows}) == len(rows) == 8
+    assert not any("at most 9 items" in r["notes"] for r in rows)
+
+
+def test_scores_of_quantised_weights_are_not_published_as_the_models(tmp_path: Path):
+    recipe, run = fake_run(tmp_path)
+    paths = fake_results(tmp_path)
+    result = read_json(paths["base"])
+    result["model"]["settings"]["quantisation"] = "nf4"
+    write_json(paths["base"], result)
+    write_cards(recipe, run)
+    card = ModelCard.load(tmp_path / "base" / "README.md")
+    assert not any("core" in r.dataset_type for r in card.data.eval_results or [])
+    assert "Suite core (float32, nf4)" in card.text
 
 
 def test_the_data_card_parses_with_the_hubs_classes_and_opens_as_a_dataset(cards: Path):

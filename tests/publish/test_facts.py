@@ -6,7 +6,8 @@ import json
 from pathlib import Path
 
 import pytest
-from publish.fake_run import fake_run
+from publish.fake_run import WEIGHTS, fake_run
+from publish.fake_tasks import fake_results
 
 from smallm.core.config import Recipe
 from smallm.core.files import read_json, write_json
@@ -61,6 +62,16 @@ def test_training_bits_per_byte_use_the_training_texts_own_tokens_and_bytes(tmp_
     assert facts.train_bits_factor == pytest.approx((train.tokens or 0) / train.bytes / 0.6931471805599453)
 
 
+def test_the_held_out_evaluation_is_not_mistaken_for_a_suite(tmp_path: Path):
+    recipe, run = fake_run(tmp_path)
+    fake_results(tmp_path)
+    facts = read_facts(recipe, run)
+    assert facts.evaluation_file == f"eval/base-{WEIGHTS[:8]}.json"
+    assert [r.suite for r in facts.results] == ["core", "held-out"]
+    assert [c.file for c in facts.comparisons] == ["eval/compare-base-tuned.json"]
+
+
 def test_the_made_up_run_follows_the_formats(tmp_path: Path):
     fake_run(tmp_path)
+    fake_results(tmp_path)
     assert len(validate_run(tmp_path)) > 15

@@ -8,7 +8,8 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
-from publish.fake_run import fake_run
+from publish.fake_run import WEIGHTS, fake_run
+from publish.fake_tasks import TUNED, fake_results
 from tokenizers import Tokenizer, models, pre_tokenizers
 
 from smallm.core.config import Recipe
@@ -160,3 +161,106 @@ def test_the_pieces_of_a_text_are_the_text():
 def test_a_sample_that_repeats_its_prompt_shows_it_once():
     assert sample_parts({"prompt": "a b", "text": "a b c"}) == {"prompt": "a b", "text": " c"}
     assert sample_parts({"prompt": "a b", "text": " c"}) == {"prompt": "a b", "text": " c"}
+
+
+# ---- the section on tasks ------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def with_tasks(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    recipe, run = fake_run(tmp_path_factory.mktemp("run"))
+    fake_results(run.path)
+    return make_report(recipe, run)
+
+
+def section(report: Path) -> str:
+    page = (report / "index.html").read_text("utf-8").replace("\u00a0", " ")
+    return page[page.index('<section id="tasks">') : page.index('<section id="data">')]
+
+
+def test_the_section_says_scores_chance_and_contamination_in_words(with_tasks: Path):
+    result = read_json(with_tasks.parent / "eval" / f"base-{WEIGHTS[:8]}-core.json")
+    said = section(with_tasks)
+    for name, task in result["tasks"].items():
+        assert name in said
+        value = task["metrics"][task["primary"]]["value"]
+        assert (f"{100 * value:.1f} %" if task["primary"] in ("acc", "acc_norm") else f"{value:.1f}") in said
+    assert said.count("◇ at chance</b>") == 1
+    assert "12 of 300 items in the training text; 75.0 % without them" in said
+    assert "not checked" in said
+    assert "lambada" in said
+
+
+def test_a_comparison_stands_there_with_its_sentence_and_drawing(with_tasks: Path):
+    comparison = read_json(with_tasks.parent / "eval" / "compare-base-tuned.json")
+    assert comparison["overall"]["sentence"] in section(with_tasks)
+    assert "▼ worse, contaminated" in section(with_tasks)
+    assert (with_tasks / "figures" / "compare-base-tuned.svg").is_file()
+
+
+def test_links_and_figures_of_the_section_are_there_and_the_markdown_says_the_same(with_tasks: Path):
+    hrefs = {h.split("#")[0] for h in parse(with_tasks / "index.html").hrefs}
+    missing = {h for h in hrefs if h and not (with_tasks / h).resolve().is_file()} - {"../base/model.safetensors"}
+    assert not missing
+    markdown = (with_tasks / "index.md").read_text("utf-8")
+    targets = re.findall(r"\]\(([^)]+)\)", markdown)
+    assert not [t for t in targets if not (with_tasks / t).resolve().is_file() and "safetensors" not in t]
+    for part in ("**at chance**", "**contaminated:**", "no difference seen", "both at chance", "about 1 in"):
+        assert part in markdown
+    for file in (with_tasks / "figures").iterdir():
+        assert file.name in markdown
+
+
+def test_items_without_a_page_get_one_in_the_report_and_a_page_beside_them_is_kept(tmp_path: Path):
+    recipe, run = fake_run(tmp_path)
+    fake_results(tmp_path, tasks=("story-questions",))
+    report = make_report(recipe, run)
+    name = f"base-{WEIGHTS[:8]}-core.items.html"
+    assert (report / name).is_file()
+    assert f"../eval/base-{WEIGHTS[:8]}-core.json" in parse(report / name).hrefs
+    (tmp_path / "eval" / name).write_text("<p>written by smallm eval</p>", "utf-8")
+    report = make_report(recipe, run)
+    assert not (report / name).exists()
+    assert f'href="../eval/{name}"' in section(report)
+
+
+def test_results_and_comparisons_of_other_weights_do_not_count(tmp_path: Path):
+    recipe, run = fake_run(tmp_path)
+    paths = fake_results(tmp_path, tasks=("agreement",))
+    other = read_json(paths["compare"])
+    other["a"]["weights_sha256"] = other["b"]["weights_sha256"] = "0" * 64
+    write_json(paths["compare"], other)
+    paths["base"].unlink()
+    (tmp_path / "base" / "metrics.jsonl").unlink()
+    report = make_report(recipe, run)
+    assert TUNED[:8] not in section(report)
+    assert "Tasks: not measured" in section(report)
+
+
+def test_damaged_results_and_items_of_another_result_count_as_absent(tmp_path: Path):
+    recipe, run = fake_run(tmp_path)
+    paths = fake_results(tmp_path, tasks=("agreement",))
+    paths["tuned"].write_text("{not json", "utf-8")
+    paths["compare"].write_text("[]", "utf-8")
+    paths["base-items"].write_bytes(b"PAR1 not parquet")
+    report = make_report(recipe, run)
+    assert "64.8 %" in section(report)
+    assert not list(report.glob("*core.items.html"))
+    assert "Score by length" not in section(report)
+
+
+def test_texts_of_results_are_text(tmp_path: Path):
+    recipe, run = fake_run(tmp_path)
+    paths = fake_results(tmp_path, tasks=("agreement",))
+    result, comparison = read_json(paths["base"]), read_json(paths["compare"])
+    result["tasks"] = {HOSTILE: result["tasks"]["agreement"]}
+    result["suite"] = result["model"]["name"] = HOSTILE
+    result["skipped"] = [{"task": HOSTILE, "why": HOSTILE}]
+    comparison["overall"]["sentence"] = comparison["b"]["name"] = HOSTILE
+    write_json(paths["base"], result)
+    write_json(paths["compare"], comparison)
+    report = make_report(recipe, run)
+    links = parse(report / "index.html")
+    assert links.tags.count("script") == 1
+    assert "img" not in links.tags
+    assert "<script>" not in (report / "index.md").read_text("utf-8")

@@ -2,38 +2,24 @@
 
 from __future__ import annotations
 
-import shutil
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from publish.fake_run import fake_run
+from publish.fake_tasks import fake_results
 
 from smallm.publish.report import make_report
 
 pytestmark = pytest.mark.browser
-CHROMIUM = next(
-    (found for name in ("chromium", "chromium-browser", "google-chrome") if (found := shutil.which(name))), None
-)
 LONG = "a-source-with-a-very-long-name-that-nobody-broke-" * 3
 
 
 @pytest.fixture(scope="module")
 def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
     recipe, run = fake_run(tmp_path_factory.mktemp("run"), stories=LONG, hostile=" " + "x" * 300)
+    fake_results(run.path)
     return make_report(recipe, run)
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    playwright = pytest.importorskip("playwright.sync_api", reason="needs playwright, which is not installed")
-    if CHROMIUM is None:
-        pytest.skip("needs Chromium, which is not on this machine")
-    with playwright.sync_playwright() as p:
-        chromium = p.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu"])
-        yield chromium
-        chromium.close()
 
 
 @pytest.mark.parametrize(("width", "scheme"), [(390, "light"), (390, "dark"), (768, "light"), (1280, "dark")])

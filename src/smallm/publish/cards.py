@@ -7,15 +7,19 @@ instead. Written for what is there: a card before training says "not measured".
 
 from __future__ import annotations
 
+import math
 import re
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from smallm.core.config import Recipe
 from smallm.core.files import write_text
 from smallm.core.run import Run
-from smallm.publish import words
+from smallm.publish import task_words, words
 from smallm.publish.facts import Facts, read_facts
+from smallm.publish.task_facts import finite
+from smallm.publish.task_report import task_results, view_of_tasks
 
 # The Hub's size_categories (huggingface.co/docs/hub/datasets-cards), by number of rows.
 SIZES = (
@@ -40,8 +44,8 @@ def write_cards(recipe: Recipe, run: Run) -> list[Path]:
         written.append(run.path / "base" / "README.md")
         write_text(written[-1], model_card(facts))
         results = run.path / "base" / ".eval_results" / "smallm.yaml"
-        if facts.evaluation is not None:
-            write_text(results, _yaml(eval_results(facts)))
+        if entries := eval_results(facts):
+            write_text(results, _yaml(entries))
             written.append(results)
         else:
             results.unlink(missing_ok=True)
@@ -58,14 +62,17 @@ def data_card(facts: Facts) -> str:
 def model_card(facts: Facts) -> str:
     from smallm.publish.report import environment, evaluation_rows, final_samples, source_bars
 
+    tasks = view_of_tasks(facts, drawn=False)
     view = {
         "facts": facts,
+        "tasks": tasks,
+        "task_words": task_words,
         "words": words,
         "verdict": words.verdict(facts),
         "source_bars": source_bars(facts),
         "evaluation_rows": evaluation_rows(facts),
         "samples": final_samples(facts)[:3],
-        "limitations": words.limitations(facts),
+        "limitations": [*words.limitations(facts), *([tasks.chance] if tasks.chance else [])],
         "prompt": python_string((facts.recipe.prompts or ["Once upon a time"])[0]),
         "shell_prompt": shell_string((facts.recipe.prompts or ["Once upon a time"])[0]),
         "transformers": (facts.path / "base" / "config.json").is_file(),
@@ -108,47 +115,111 @@ def model_metadata(facts: Facts) -> dict[str, Any]:
         "base_model": facts.recipe.train.init_from if _is_hub_name(facts.recipe.train.init_from) else None,
     }
     metadata = {key: value for key, value in metadata.items() if value}
-    if facts.evaluation is not None:
+    figures = published_figures(facts)
+    if figures:
         from huggingface_hub import EvalResult
         from huggingface_hub.repocard_data import eval_results_to_model_index
 
-        common: dict[str, Any] = {
-            "task_type": "text-generation",
-            "dataset_type": dataset_id(facts),
-            "dataset_name": f"{facts.name}, held-out documents",
-            "dataset_split": "validation",
-        }
-        figures = {
-            "bits_per_byte": ("bits per byte", facts.evaluation["bits_per_byte"]["value"]),
-            "perplexity": ("perplexity per token", facts.evaluation["perplexity"]["value"]),
-        }
         results = [
-            EvalResult(**common, metric_type=kind, metric_name=name, metric_value=round(float(value), 6))
-            for kind, (name, value) in figures.items()
+            EvalResult(
+                task_type="text-generation",
+                dataset_type=figure.dataset,
+                dataset_name=figure.title,
+                dataset_split=figure.split,
+                metric_type=figure.metric,
+                metric_name=figure.metric_title,
+                metric_value=round(figure.value, 6),
+            )
+            for figure in figures
         ]
         metadata["model-index"] = eval_results_to_model_index(facts.name, results)
     return metadata
+
+
+@dataclass(frozen=True)
+class Published:
+    """One figure for the Hub's metadata: of which data set, which metric, its value, and what it is worth."""
+
+    dataset: str
+    title: str
+    split: str | None
+    metric: str
+    metric_title: str
+    value: float
+    notes: str
+
+
+def published_figures(facts: Facts) -> list[Published]:
+    """The held-out figures, then the primary metric of every task: once, of the result with the most items.
+
+    Scores of weights that were quantised on load are not the published weights' and stay out.
+    """
+    found = []
+    if facts.evaluation is not None:
+        bits, perplexity = facts.evaluation["bits_per_byte"], facts.evaluation["perplexity"]
+        where = (dataset_id(facts), f"{facts.name}, held-out documents", "validation")
+        notes = f"bits per byte, lower is better; {bits['documents']} held-out documents, {bits['bytes']} bytes"
+        if bits.get("standard_error") is not None:
+            notes += f"; standard error {bits['standard_error']:.4f} over documents"
+        found += [
+            Published(*where, "bits_per_byte", "bits per byte", float(bits["value"]), notes),
+            Published(*where, "perplexity", "perplexity per token", float(perplexity["value"]), ""),
+        ]
+    seen: set[str] = set()
+    whole = [result for result in task_results(facts) if not result.settings.get("quantisation")]
+    for result in sorted(whole, key=lambda result: -(result.limit or math.inf)):
+        for name, task in result.tasks.items():
+            metric = str(task["primary"])
+            figure = task["metrics"][metric]
+            value = finite(figure.get("value"))
+            if value is None or name in seen:
+                continue
+            seen.add(name)
+            dataset = result.datasets.get(name) or hub_name(f"{result.suite}-{name}")
+            notes = task_notes(task, figure, metric, result.limit)
+            title = f"{name}, suite {result.suite}"
+            found.append(Published(dataset, title, None, metric, task_words.title(metric), value, notes))
+    return found
+
+
+def task_notes(task: dict[str, Any], figure: dict[str, Any], metric: str, limit: int | None) -> str:
+    """What a reader of the bare value must know: error, items, chance, contamination, how BLEU was computed."""
+    better = "higher" if figure.get("higher_is_better") is not False else "lower"
+    parts = [f"{task_words.title(metric)}, {better} is better", f"{figure.get('items') or task.get('items')} items"]
+    if figure.get("standard_error") is not None:
+        parts.append(f"standard error {figure['standard_error']:.4f}")
+    if figure.get("chance") is not None:
+        parts.append(f"chance {figure['chance']:.4f}" + (": at chance" if task_words.at_chance(figure) else ""))
+    parts += [f"at most {limit} items of the task"] if limit else []
+    parts.append(f"contamination: {task_words.contamination(task)}")
+    return "; ".join([*parts, *([str(task["signature"])] if task.get("signature") else [])])
 
 
 def eval_results(facts: Facts) -> list[dict[str, Any]]:
     """The entries of .eval_results/: dataset id, task id, value (what `model-index` is being replaced by)."""
     from huggingface_hub._eval_results import EvalResultEntry, eval_result_entries_to_yaml
 
-    evaluation = facts.evaluation
-    assert evaluation is not None
-    figures = evaluation["bits_per_byte"]
-    notes = f"bits per byte, lower is better; {figures['documents']} held-out documents, {figures['bytes']} bytes"
-    if figures.get("standard_error") is not None:
-        notes += f"; standard error {figures['standard_error']:.4f} over documents"
-    value = round(float(figures["value"]), 6)
-    return eval_result_entries_to_yaml(
-        [EvalResultEntry(dataset_id=dataset_id(facts), task_id="bits_per_byte", value=value, notes=notes)]
-    )
+    entries = [
+        EvalResultEntry(
+            dataset_id=figure.dataset,
+            task_id=figure.metric,
+            value=round(figure.value, 6),
+            notes=figure.notes,
+        )
+        for figure in published_figures(facts)
+        if figure.notes
+    ]
+    return eval_result_entries_to_yaml(entries)
 
 
 def dataset_id(facts: Facts) -> str:
     """The name under which the data would be published: what the Hub allows in a name."""
-    return re.sub(r"[^A-Za-z0-9._-]+", "-", facts.name).strip("-.") or "dataset"
+    return hub_name(facts.name)
+
+
+def hub_name(text: str) -> str:
+    """`text` with only what the Hub allows in a name."""
+    return re.sub(r"[^A-Za-z0-9._-]+", "-", text).strip("-.") or "dataset"
 
 
 def languages(facts: Facts) -> list[str]:

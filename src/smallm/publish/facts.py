@@ -15,6 +15,7 @@ from typing import Any
 from smallm.core.config import Recipe
 from smallm.core.files import sha256_file
 from smallm.core.run import Run
+from smallm.publish.task_facts import Comparison, Result, read_comparisons, read_json_file, read_results
 
 # Lengths are read from shards until so many documents are seen; the page says how many there were.
 LENGTH_SAMPLE = 200_000
@@ -90,6 +91,8 @@ class Facts:
     samples: list[dict[str, Any]] = field(default_factory=list)
     evaluation: dict[str, Any] | None = None
     evaluation_file: str | None = None
+    results: list[Result] = field(default_factory=list)
+    comparisons: list[Comparison] = field(default_factory=list)
     stages: list[StageFacts] = field(default_factory=list)
     resolved: dict[str, Any] = field(default_factory=dict)
     hashes: dict[str, str] = field(default_factory=dict)
@@ -121,30 +124,32 @@ class Facts:
 def read_facts(recipe: Recipe, run: Run) -> Facts:
     """Read all that is there. Never raises for what is absent; a damaged file counts as absent."""
     path = run.path
-    model = _json(path / "base" / "smallm.json")
+    model = read_json_file(path / "base" / "smallm.json")
     evaluation_file, evaluation = _evaluation(path, model)
     return Facts(
         recipe=recipe,
         name=recipe.name or run.name,
         path=path,
         data=_data(path),
-        tokenizer=_json(path / "tokenizer" / "report.json"),
+        tokenizer=read_json_file(path / "tokenizer" / "report.json"),
         model=model,
         metrics=_rows(path / "base" / "metrics.jsonl"),
         timing=_rows(path / "base" / "timing.jsonl"),
         samples=_rows(path / "base" / "samples.jsonl"),
         evaluation=evaluation,
         evaluation_file=evaluation_file,
+        results=read_results(path, (model or {}).get("weights_sha256")),
+        comparisons=read_comparisons(path, (model or {}).get("weights_sha256")),
         stages=_stages(recipe, run),
-        resolved=_json(path / "resolved.json") or {},
+        resolved=read_json_file(path / "resolved.json") or {},
         hashes=_hashes(path, model),
     )
 
 
 def _evaluation(path: Path, model: dict[str, Any] | None) -> tuple[str | None, dict[str, Any] | None]:
     """The evaluation of these weights; one of other weights does not count."""
-    for file in sorted((path / "eval").glob("base-*.json")):
-        found = _json(file)
+    for file in sorted((path / "eval").glob("base-????????.json")):
+        found = read_json_file(file)
         if found and (model is None or found.get("weights_sha256") == model.get("weights_sha256")):
             return f"eval/{file.name}", found
     return None, None
@@ -183,10 +188,10 @@ def _hashes(path: Path, model: dict[str, Any] | None) -> dict[str, str]:
 
 
 def _data(path: Path) -> Data | None:
-    manifest = _json(path / "data" / "manifest.json")
+    manifest = read_json_file(path / "data" / "manifest.json")
     if manifest is None:
         return None
-    tokens = ((_json(path / "tokens" / "base" / "manifest.json")) or {}).get("splits", {})
+    tokens = ((read_json_file(path / "tokens" / "base" / "manifest.json")) or {}).get("splits", {})
     splits = {
         name: Split(
             documents=int(split.get("documents", 0)),
@@ -249,20 +254,6 @@ def _openings(data: Path, characters: int = 160) -> dict[str, str]:
                 if source not in found and len(text.strip()) > 40:
                     found[source] = text.strip()[:characters].rsplit(maxsplit=1)[0]
     return dict(sorted(found.items()))
-
-
-class Record(dict[str, Any]):
-    """A JSON object whose absent keys are None: templates print these as "not measured"."""
-
-    def __missing__(self, key: str) -> None:
-        return None
-
-
-def _json(path: Path) -> Any:
-    try:
-        return json.loads(path.read_text("utf-8"), object_hook=Record)
-    except (OSError, ValueError):
-        return None
 
 
 def _rows(path: Path) -> list[dict[str, Any]]:

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from smallm.core.files import write_text
-from smallm.evaluate.metrics import metric_info
+from smallm.evaluate.metrics import METRICS, metric_info
 from smallm.publish import task_words
 from smallm.publish.task_facts import usable_tasks
 
@@ -24,11 +24,17 @@ Items = Any  # a pyarrow Table in the format of eval/*.items.parquet, or the pat
 
 
 def write_items_page(
-    result: dict[str, Any], items: Items, path: Path, against: tuple[dict[str, Any], Items] | None = None
+    result: dict[str, Any],
+    items: Items,
+    path: Path,
+    against: tuple[dict[str, Any], Items] | None = None,
+    *,
+    folder: str = "",
 ) -> Path:
     """Write the items of `result` to `path`; with a second result, also what it answered and what flipped.
 
-    `against` is an earlier result and its items: "wrong -> right" reads from it to `result`.
+    `against` is an earlier result and its items: "wrong -> right" reads from it to `result`. `folder` is where the
+    page's links find the result's files ("../eval/"), by default beside the page.
     """
     from smallm.publish.report import environment
 
@@ -39,13 +45,14 @@ def write_items_page(
         merge(rows, [item_row(row) for row in _pylist(against[1])])
     tasks = usable_tasks(result)
     view = {
-        "result": result,
+        "suite": result.get("suite"),
         "name": names[0],
         "other": names[1] if against is not None else None,
         "tasks": tasks,
         "items": len(rows),
         "words": task_words,
         "payload": packed(payload(rows, short_names(names), tasks)),
+        "folder": folder,
         "parquet": path.with_suffix(".parquet").name,
         "json": path.name.removesuffix(".items.html") + ".json",
     }
@@ -84,7 +91,7 @@ def item_row(row: dict[str, Any]) -> dict[str, Any]:
         "choices": choices,
         "continuation": row.get("continuation"),
         "gold": _place(answer[0] if answer else None, choices),
-        "answer": None if choices else answer,
+        "answer": answer if not (choices and row.get("logprobs")) else None,
         "tokens": sum(row.get("tokens") or []) or None,
         "marks": list(row.get("marks") or []),
         "contaminated": row.get("contaminated"),
@@ -95,14 +102,16 @@ def item_row(row: dict[str, Any]) -> dict[str, Any]:
 
 def answered(row: dict[str, Any]) -> dict[str, Any]:
     """What one model did on an item: its choice or text, whether that is right, its value and log-likelihoods."""
-    choices = list(row.get("choices") or [])
-    prediction = row.get("prediction")
+    choices, logprobs = list(row.get("choices") or []), list(row.get("logprobs") or [])
+    prediction, info = row.get("prediction"), metric_info(str(row.get("metric") or ""))
+    # Of BLEU and the like no item is right or wrong, though none but the reference's own words match it exactly.
+    has_right = info.binary or info.numerator == "acc" or info.name not in METRICS
     return {
         "chosen": _place(prediction, choices),
-        "text": None if choices else prediction,
-        "correct": row.get("correct"),
+        "text": prediction if not (choices and logprobs) else None,  # a label may be written as well as chosen
+        "correct": row.get("correct") if has_right else None,
         "value": _value(row),
-        "logprobs": [_short(x) for x in row.get("logprobs") or []] if choices else [],
+        "logprobs": [_short(x) for x in logprobs] if choices else [],
     }
 
 

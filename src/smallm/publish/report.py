@@ -7,6 +7,7 @@ drawings from figures.py; the templates only arrange them. Cards are rewritten a
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -15,11 +16,15 @@ from smallm.core.config import Recipe
 from smallm.core.console import count, duration, say
 from smallm.core.files import new_directory, write_text
 from smallm.core.run import Run
-from smallm.publish import words
+from smallm.publish import task_words, words
 from smallm.publish.cards import write_cards
 from smallm.publish.facts import Facts, read_facts
 from smallm.publish.figures import in_manifest_order, make_figures
-from smallm.publish.svg import Figure, standalone
+from smallm.publish.items_page import write_items_page
+from smallm.publish.svg import Figure
+from smallm.publish.task_facts import Result, items_table, read_json_file
+from smallm.publish.task_figures import write_svgs
+from smallm.publish.task_report import TasksView, view_of_tasks
 
 MOMENTS = 6  # samples through training that are shown open; the file has them all
 
@@ -30,9 +35,10 @@ def make_report(recipe: Recipe, run: Run) -> Path:
     figures = make_figures(facts)
     final = run.path / "report"
     with new_directory(final) as directory:
-        for figure in figures.values():
-            write_text(directory / "figures" / f"{figure.name}.svg", standalone(figure))
-        view = view_of(facts, figures)
+        facts = replace(facts, results=[with_page(run.path, result, directory) for result in facts.results])
+        tasks = view_of_tasks(facts)
+        write_svgs([*figures.values(), *tasks.figures()], directory / "figures")
+        view = view_of(facts, figures, tasks)
         write_text(directory / "index.html", environment().get_template("report.html.j2").render(view))
         write_text(directory / "index.md", environment().get_template("index.md.j2").render(view))
     write_cards(recipe, run)
@@ -40,12 +46,24 @@ def make_report(recipe: Recipe, run: Run) -> Path:
     return final
 
 
-def view_of(facts: Facts, figures: dict[str, Figure]) -> dict[str, Any]:
+def with_page(run: Path, result: Result, directory: Path) -> Result:
+    """The result with a page of its items: the one beside it in eval/, else one written into the report."""
+    items = items_table(run, result)
+    if result.page is not None or items is None:
+        return result
+    page = directory / f"{result.key}.items.html"
+    write_items_page(read_json_file(run / result.file), items, page, folder="../eval/")
+    return replace(result, page=f"report/{page.name}")
+
+
+def view_of(facts: Facts, figures: dict[str, Figure], tasks: TasksView) -> dict[str, Any]:
     """Everything the templates print. Links are relative to report/ (`../` is the run)."""
     return {
         "facts": facts,
         "figures": figures,
+        "tasks": tasks,
         "words": words,
+        "task_words": task_words,
         "verdict": words.verdict(facts),
         "headline": words.headline_items(facts),
         "pipeline": words.pipeline_items(facts),

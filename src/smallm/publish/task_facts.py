@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import json
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+
+from smallm.core.files import sha256_file
 
 
 class Record(dict[str, Any]):
@@ -28,7 +30,12 @@ class Result:
     suite: str
     tasks: dict[str, dict[str, Any]]
     items_file: str | None
+    items_sha256: str | None
     page: str | None
+    settings: dict[str, Any] = field(default_factory=dict)
+    limit: int | None = None
+    skipped: list[str] = field(default_factory=list)
+    datasets: dict[str, str] = field(default_factory=dict)  # task -> data set on the Hub, where the task says one
 
     @property
     def key(self) -> str:
@@ -74,9 +81,26 @@ def read_results(run: Path, weights_sha256: str | None) -> list[Result]:
                 suite=str(content.get("suite") or "held-out"),
                 tasks=tasks,
                 items_file=f"eval/{items.name}" if items.is_file() else None,
+                items_sha256=content.get("items_sha256"),
                 page=f"eval/{page.name}" if page.is_file() else None,
+                settings=(model.get("settings") or {}) if isinstance(model, dict) else {},
+                limit=content.get("limit"),
+                skipped=[str(row.get("task")) for row in content.get("skipped") or []],
+                datasets=_datasets(content),
             )
         )
+    return found
+
+
+def _datasets(content: dict[str, Any]) -> dict[str, str]:
+    """The Hub's data sets of tasks, as lm-eval's configuration (`dataset_path`) or ours (`hub.path`) names them."""
+    found = {}
+    for name, config in (content.get("configs") or {}).items():
+        hub = config.get("hub") if isinstance(config, dict) else None
+        dataset = config.get("dataset_path") if isinstance(config, dict) else None
+        dataset = dataset or (hub.get("path") if isinstance(hub, dict) else None)
+        if isinstance(dataset, str) and dataset not in ("json", "csv", "parquet", "text"):
+            found[str(name)] = dataset
     return found
 
 
@@ -104,17 +128,26 @@ def read_comparisons(run: Path, weights_sha256: str | None) -> list[Comparison]:
     return found
 
 
+def has_chance(results: list[Result]) -> bool:
+    """Whether any task of the results has a chance level, so that one need not guess what is at chance."""
+    tasks = [task for result in results for task in result.tasks.values()]
+    return any(task["metrics"][task["primary"]].get("chance") is not None for task in tasks)
+
+
 def items_table(run: Path, result: Result) -> Any:
-    """The items of a result as a pyarrow Table; None when the file is absent or unreadable."""
+    """The items of a result as a pyarrow Table; None when the file is absent, unreadable or of another result."""
     if result.items_file is None:
+        return None
+    if result.items_sha256 and sha256_file(run / result.items_file) != result.items_sha256:
         return None
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     try:
-        return pq.read_table(run / result.items_file)
+        table = pq.read_table(run / result.items_file)
     except (OSError, pa.ArrowInvalid):
         return None
+    return table if {"task", "item", "prompt", "score", "weight"} <= set(table.column_names) else None
 
 
 def finite(value: Any) -> float | None:

@@ -92,8 +92,10 @@ def by_length(result: Result, items: Any, name: str = "length") -> Figure | None
     from smallm.evaluate.statistics import estimate_mean
 
     found: dict[str, tuple[str, dict[str, Any], list[Any]]] = {}
-    for task, rows in _rows_by_task(items).items():
-        if task not in result.tasks or result.tasks[task].get("kind") == "perplexity":
+    by_task = _rows_by_task(items)
+    for task in result.tasks:
+        rows = by_task.get(task, [])
+        if result.tasks[task].get("kind") == "perplexity":
             continue
         metric = str(result.tasks[task]["primary"])
         rows = [r for r in rows if finite(r["score"]) is not None and r["length"] > 0]
@@ -205,13 +207,13 @@ def _suite_curve(
 
 
 def _grid(name: str, title: str, file: str, panels: dict[str, Any], draw_panel: Callable[..., None]) -> Figure | None:
-    """The first PANELS panels side by side: three in a row on a wide page, two on a narrow one."""
+    """The first PANELS panels side by side: three or four in a row on a wide page, two on a narrow one."""
     if not panels:
         return None
     shown = dict(list(panels.items())[:PANELS])
     if len(panels) > PANELS:
         title += f" (the first {PANELS} tasks of {len(panels)})"
-    columns = {"wide": max(2, min(3, len(shown))), "narrow": min(2, len(shown))}
+    columns = {"wide": 4 if len(shown) == 4 else max(2, min(3, len(shown))), "narrow": min(2, len(shown))}
 
     def draw(ax: Any, plot: Callable[[Any, Line], None]) -> None:
         canvas = ax.figure

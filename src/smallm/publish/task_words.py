@@ -143,6 +143,13 @@ def marks(task: dict[str, Any]) -> str:
     return ", ".join(f"{n:,} {mark}" for mark, n in sorted((task.get("marks") or {}).items()) if n)
 
 
+def how(settings: dict[str, Any]) -> str:
+    """How the model was run: 'float32', 'bfloat16, nf4, adapter x'; '' when no file says."""
+    parts = [settings.get("dtype"), settings.get("quantisation")]
+    adapter = settings.get("adapter")
+    return ", ".join([*(str(part) for part in parts if part), *([f"adapter {adapter}"] if adapter else [])])
+
+
 def p_in_words(p: float | None) -> str:
     """How often a difference this large appears where there is none: 'about 1 in 40', 'under 1 in 1,000'."""
     if p is None or not math.isfinite(p):
@@ -151,9 +158,8 @@ def p_in_words(p: float | None) -> str:
         return "under 1 in 1,000"
     if p > 0.5:
         return "more often than not"
-    odds = 1 / p
-    rounded = round(odds, 1 - len(str(int(odds)))) if odds >= 10 else round(odds)
-    return f"about 1 in {int(rounded):,}"
+    odds = int(1 / p + 1e-9)  # rounded down: p just over 0.05 must not read as 1 in 20
+    return f"about 1 in {odds if odds < 100 else odds // 10 * 10:,}"
 
 
 def overall_verdict(comparison: dict[str, Any]) -> tuple[str, str, str]:

@@ -12,6 +12,7 @@ from typing import Any
 
 from smallm.core.console import count, duration
 from smallm.publish.facts import Facts, Source
+from smallm.publish.task_facts import has_chance
 
 NOT_MEASURED = "not measured"
 # At or below this size and text, standard multiple-choice suites cannot be told from guessing (shared notes
@@ -237,9 +238,13 @@ def limitations(facts: Facts) -> list[str]:
     if parameters and seen and parameters <= CHANCE_PARAMETERS and seen <= CHANCE_TOKENS:
         found.append(
             f"At {count(parameters)} parameters and {count(seen)} tokens seen it knows the form of its training text, "
-            "not facts about the world. Standard multiple-choice benchmarks cannot tell a model of this size from "
-            "guessing (below about 150M parameters and 10B tokens they are at chance); bits per byte can."
+            "not facts about the world."
         )
+        if not has_chance(facts.results):  # else the card says which tasks are at chance
+            found[-1] += (
+                " Standard multiple-choice benchmarks cannot tell a model of this size from guessing (below about 150M "
+                "parameters and 10B tokens they are at chance); bits per byte can."
+            )
     if facts.data:
         names = joined([s.name for s in facts.data.sources])
         found.append(f"It has read {names} and nothing else; other languages, topics and formats are out of its reach.")

@@ -132,7 +132,7 @@ function card(r) {
   if (r.prompt) longText(r.prompt, Boolean(r.choices || r.answer), li);
   if (r.choices) choices(r, task, li);
   if (r.continuation) longText("\u2026" + r.continuation, false, li);
-  else if (r.text !== undefined || r.answer) versus(r, li);
+  if (r.text !== undefined || r.answer) versus(r, li);
   return li;
 }
 
