@@ -215,7 +215,7 @@ def test_the_table_is_readable_at_a_hundred_columns_and_says_what_is_at_chance()
     good = {**figure, "value": 0.9, "at_chance": False}
     clean = {"checked": True, "items": 0, "clean": None}
     tasks = {
-        name: {"metrics": {"acc": f, "a_longer_metric_name": good}, "primary": "acc", "items": 2376,
+        name: {"metrics": {"acc": f, "a_longer_metric_name": good}, "primary": "acc", "items": 2376, "kind": "choice",
                "marks": {"truncated": 12, "spans": 3}, "contamination": clean, "majority": 0.31}
         for name, f in (("short", figure), ("cuad_competitive_restriction_exception", good))
     }  # fmt: skip
@@ -228,6 +228,28 @@ def test_the_table_is_readable_at_a_hundred_columns_and_says_what_is_at_chance()
     assert "12 truncated, 3 spans" in said
     assert "At chance: short. Guessing" in said
     assert "none of these items is in it" in said
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")
+def test_tasks_of_lm_eval_run_by_name_and_write_the_same_files(run: Path, capsys: pytest.CaptureFixture[str]):
+    text = (
+        "task: theirs\ndataset_path: json\ndataset_kwargs: {data_files: {test: DATA}}\ntest_split: test\n"
+        'output_type: multiple_choice\ndoc_to_text: "{{q}}"\ndoc_to_choice: "{{c}}"\ndoc_to_target: "{{a}}"\n'
+        "target_delimiter: ' '\nmetric_list: [{metric: acc}, {metric: acc_norm}]\n"
+    )
+    Path("lm").mkdir()
+    (Path("lm") / "theirs.yaml").write_text(text.replace("DATA", str(Path("d.jsonl").resolve())))
+    mine, _ = evaluate(run, capsys)
+    path, said = evaluate(run, capsys, suites=[], tasks=["lm-eval:theirs"], include_path=["lm"])
+    assert path.name == mine.name.replace("mine", "lm-eval-theirs")
+    ours, theirs = read_result(mine)["tasks"]["mine"], read_result(path)
+    assert theirs["results"]["theirs"]["acc,none"] == ours["metrics"]["acc"]["value"]
+    assert theirs["tasks"]["theirs"]["metrics"]["acc"] == ours["metrics"]["acc"]
+    assert theirs["lm_eval_version"]
+    scores = [read_items(file)["logprobs"].to_pylist() for file in (mine, path)]
+    assert scores[0] == [pytest.approx(row, abs=1e-4) for row in scores[1]]
+    assert "theirs  acc " in said
 
 
 def test_a_run_without_a_model_is_the_users_mistake(tmp_path: Path, monkeypatch: Any):

@@ -188,6 +188,18 @@ def test_marks_are_counted_by_item(tmp_path: Path):
     assert run(tmp_path, CHOICE, rows).summary.marks == {"truncated": 1}
 
 
+def test_a_prompt_that_leaves_no_room_for_its_answer_is_marked(tmp_path: Path):
+    class Words:
+        def encode(self, text: str) -> list[str]:
+            return text.split()
+
+    scorer = FakeScorer()  # 128 tokens, of which 64 are the answer's
+    scorer.tokenizer = Words()
+    rows = [{"q": "word " * n, "a": "x"} for n in (10, 64, 65)] + [{"q": "lettersandmoreletters" * 20, "a": "x"}]
+    result = run(tmp_path, "prompt: q\nanswer: a\n", rows, scorer)
+    assert [record.marks for record in result.records] == [(), (), ("truncated",), ()]
+
+
 @pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
 def test_a_score_that_is_no_number_is_refused_with_its_item(tmp_path: Path, value: float):
     with pytest.raises(UserError, match=r"task t, item [0-9a-f]{16} \('q0.*the model's score is"):

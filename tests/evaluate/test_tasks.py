@@ -291,6 +291,36 @@ def test_different_contents_have_different_ids(a: list[str], b: list[str]):
     assert item_id("", a, ()) != item_id("", (), a)
 
 
-def test_the_page_of_evaluation_names_every_key():
-    page = (Path(__file__).resolve().parents[2] / "docs" / "evaluation.md").read_text("utf-8")
-    assert [key for key in KEYS if f"`{key}`" not in page] == []
+PAGE = (Path(__file__).resolve().parents[2] / "docs" / "evaluation.md").read_text("utf-8")
+
+
+def block(language: str) -> str:
+    """The first code block of this language on the page."""
+    return PAGE.split(f"```{language}\n")[1].split("```")[0]
+
+
+def test_the_page_of_evaluation_lists_every_key_as_it_is():
+    for name, key in KEYS.items():
+        assert f"| `{name}` | {key.about.replace('|', '/')} |" in PAGE
+
+
+def test_the_task_on_the_page_is_five_lines_and_runs(tmp_path: Path):
+    assert block("yaml") == FIVE_LINES
+    task = load(tmp_path, block("json"), block("yaml"))
+    assert task.items[0].answer == ("Paris",)
+
+
+def test_the_lines_of_pandas_on_the_page_read_the_items(tmp_path: Path, capsys: Any):
+    from fake_scorer import FakeScorer
+
+    from smallm.evaluate.results import ModelFacts, write_result
+    from smallm.evaluate.run_tasks import run_task
+
+    result = run_task(load(tmp_path), FakeScorer())
+    facts = ModelFacts("m", None, "a" * 64, "b" * 64, None, {})
+    path = write_result(tmp_path, "m", "s", facts, [result]).with_suffix(".items.parquet")
+    code = block("python")
+    assert len([line for line in code.splitlines() if line.strip()]) == 4
+    exec(code, {"path": path})
+    printed = capsys.readouterr().out
+    assert f"capitals    {result.summary.metrics['acc']['value']:.6f}" in printed

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import textwrap
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,7 @@ def eval_command(
     load_in_8bit: bool = False,
     tokenizer: str | None = None,
     data: Sequence[str] = (),
+    include_path: Sequence[str] = (),
     out: Path | None = None,
     no_cache: bool = False,
     batch_tokens: int | None = None,
@@ -36,38 +38,35 @@ def eval_command(
     as_json: bool = False,
 ) -> None:
     """Evaluate, print, write. UserError: any mistake; nothing is scored before all tasks were read."""
-    from smallm.evaluate.cache import ScoreCache, default_directory
+    from smallm.evaluate.cache import ScoreCache
     from smallm.evaluate.contamination import load_contamination, run_of
-    from smallm.evaluate.lazy_scorer import LazyScorer
     from smallm.evaluate.run_suite import run_suite
     from smallm.evaluate.task_data import data_dirs
 
     own = [name for name in tasks if not name.startswith(HARNESS)]
-    harness = [name.removeprefix(HARNESS) for name in tasks if name.startswith(HARNESS)]
-    chosen = choose(suites, own, harness)
-    dirs = data_dirs(data)
-    options = {
-        "dtype": dtype, "load_in_4bit": load_in_4bit, "load_in_8bit": load_in_8bit, "tokenizer": tokenizer,
-        "batch_tokens": batch_tokens,
-    }  # fmt: skip
-    given = {name: value for name, value in options.items() if value not in (None, False, "auto")}
-    scorer = LazyScorer(model, given, default_directory().parent / "models")
+    theirs = [name.removeprefix(HARNESS) for name in tasks if name.startswith(HARNESS)]
+    chosen, dirs = choose(suites, own, theirs), data_dirs(data)
+    scorer = _scorer(
+        model,
+        {"dtype": dtype, "load_in_4bit": load_in_4bit, "load_in_8bit": load_in_8bit, "tokenizer": tokenizer,
+         "batch_tokens": batch_tokens, "trust_remote_code": allow_remote_code},
+    )  # fmt: skip
     path = scorer.files.directory if scorer.files else None
-    if path is not None and str(path) != model:
-        say(f"model: {path}")
     run = run_of(path) if path else None
-    directory = out or (run / "eval" if run else Path("eval"))
     quantised = "4bit" if load_in_4bit else "8bit" if load_in_8bit else ""
+    where = Target(out or (run / "eval" if run else Path("eval")), model, path, quantised)
+    cache, contamination = None if no_cache else ScoreCache(), load_contamination(run)
+    changes: dict[str, Any] = {"limit": limit, "shots": shots, "chat": chat}
     files: list[Path] = []
     for suite in chosen:
         result = run_suite(
-            suite, scorer, dirs=dirs, limit=limit, shots=shots, chat=chat, cache=None if no_cache else ScoreCache(),
-            contamination=load_contamination(run), allow_remote_code=allow_remote_code,
+            suite, scorer, dirs=dirs, cache=cache, contamination=contamination, allow_remote_code=allow_remote_code,
+            **changes,
         )  # fmt: skip
-        name = suite_name(suite.name, own, limit=limit, shots=shots, chat=chat)
-        files.append(_write(directory, name, result, scorer, model, path, quantised, limit))
-    if harness:
-        files.append(_harness(harness, scorer, directory, model, path, quantised, limit, shots, chat))
+        facts = {"limit": limit, "skipped": result.skipped, "seconds": result.seconds}
+        files.append(where.write(suite_name(suite.name, own, **changes), result.results, scorer, **facts))
+    if theirs:
+        files.append(_harness(theirs, scorer, where, include_path=include_path, cache=cache, **changes))
     if as_json:
         print(
             json.dumps({"files": [str(file) for file in files], "results": [_read(file) for file in files]}, indent=2)
@@ -75,6 +74,18 @@ def eval_command(
         return
     for file in files:
         print(file)
+
+
+def _scorer(model: str, options: dict[str, Any]) -> Any:
+    """The model, its weights unread; says which directory a name came to mean."""
+    from smallm.evaluate.cache import default_directory
+    from smallm.evaluate.lazy_scorer import LazyScorer
+
+    given = {name: value for name, value in options.items() if value not in (None, False, "auto")}
+    scorer = LazyScorer(model, given, default_directory().parent / "models")
+    if scorer.files and str(scorer.files.directory) != model:
+        say(f"model: {scorer.files.directory}")
+    return scorer
 
 
 def choose(suites: Sequence[str], tasks: Sequence[str], harness: Sequence[str]) -> list[Any]:
@@ -120,38 +131,47 @@ def suite_name(suite: str, tasks: Sequence[str], *, limit: int | None, shots: in
     return "-".join(parts)
 
 
-def _write(
-    directory: Path, name: str, result: Any, scorer: Any, model: str, path: Path | None, quantised: str,
-    limit: int | None,
-) -> Path:  # fmt: skip
-    """Write a suite's result and print its table."""
-    from smallm.evaluate.results import ModelFacts, model_tag, read_result, write_result
-
-    facts = ModelFacts(
-        name=model,
-        path=str(path) if path else None,
-        weights_sha256=scorer.weights_sha256,
-        tokenizer_sha256=scorer.tokenizer_sha256,
-        parameters=scorer.parameters,
-        settings=scorer.settings,
-    )
-    file = write_result(
-        directory, model_tag(model, path, quantised=quantised), name, facts, result.results,
-        limit=limit, skipped=result.skipped, seconds=result.seconds,
-    )  # fmt: skip
-    say()
-    say(table(read_result(file)))
-    return file
-
-
 def _harness(
-    names: Sequence[str], scorer: Any, directory: Path, model: str, path: Path | None, quantised: str,
-    limit: int | None, shots: int | None, chat: bool,
+    names: Sequence[str], scorer: Any, where: Target, *, limit: int | None, shots: int | None, chat: bool,
+    include_path: Sequence[str], cache: Any,
 ) -> Path:  # fmt: skip
-    """Tasks of lm-eval, through our scorer as its model."""
-    from smallm.evaluate.harness_run import run_harness  # type: ignore[import-not-found]
+    """Tasks of lm-eval, through our scorer as its model: its own keys in the result, our figures and items beside."""
+    from smallm.evaluate.harness_run import run_harness
 
-    raise UserError(f"lm-eval tasks are not wired ({run_harness}, {names}, {scorer}, {directory}, {model}, {path}).")
+    found = run_harness(
+        scorer, names, limit=limit, num_fewshot=shots, include_path=list(include_path), apply_chat_template=chat,
+        cache=cache,
+    )  # fmt: skip
+    name = suite_name("lm-eval", [Path(name).stem for name in names], limit=limit, shots=shots, chat=chat)
+    return where.write(name, found.results, scorer, limit=limit, seconds=found.seconds, harness=found.json)
+
+
+@dataclass(frozen=True)
+class Target:
+    """Where results go and what they are called."""
+
+    directory: Path
+    model: str
+    path: Path | None
+    quantised: str
+
+    def write(self, name: str, results: Any, scorer: Any, **options: Any) -> Path:
+        """Write a suite's result and print its table."""
+        from smallm.evaluate.results import ModelFacts, model_tag, read_result, write_result
+
+        facts = ModelFacts(
+            name=self.model,
+            path=str(self.path) if self.path else None,
+            weights_sha256=scorer.weights_sha256,
+            tokenizer_sha256=scorer.tokenizer_sha256,
+            parameters=scorer.parameters,
+            settings=scorer.settings,
+        )
+        tag = model_tag(self.model, self.path, quantised=self.quantised)
+        file = write_result(self.directory, tag, name, facts, results, **options)
+        say()
+        say(table(read_result(file), [result.task.name for result in results]))
+        return file
 
 
 def _read(file: Path) -> dict[str, Any]:
@@ -163,13 +183,18 @@ def _read(file: Path) -> dict[str, Any]:
 # ---- the table -----------------------------------------------------------------------------------------------------
 
 
-def table(result: dict[str, Any]) -> str:
-    """A suite's result for a terminal of 100 columns: figures, errors, what is at chance, what was left out."""
+def table(result: dict[str, Any], order: Sequence[str] = ()) -> str:
+    """A suite's result for a terminal of 100 columns: figures, errors, what is at chance, what was left out.
+
+    `order`: of the tasks (the file has them sorted); a task's primary metric comes first.
+    """
     model, suite = result["model"], result["suite"]
     size = f", {count(model['parameters'])} parameters" if model.get("parameters") else ""
     rows = [("task", "metric", "value", "95 % interval", "items", "")]
-    for name, task in result["tasks"].items():
-        for number, (metric, figure) in enumerate(task["metrics"].items()):
+    for name in order or result["tasks"]:
+        task = result["tasks"][name]
+        figures = sorted(task["metrics"].items(), key=lambda pair: pair[0] != task["primary"])
+        for number, (metric, figure) in enumerate(figures):
             shown = name if number == 0 else ""
             notes = _notes(task, metric, figure)
             items = str(task["items"]) if number == 0 else ""
@@ -191,7 +216,7 @@ def _columns(rows: Sequence[Sequence[str]]) -> list[str]:
             name = ""
         cells = [name.ljust(widths[0]), row[1].ljust(widths[1]), row[2].ljust(widths[2]), row[3].ljust(widths[3])]
         line = "  ".join([*cells, row[4].rjust(widths[4])])
-        if len(line) + 2 + len(row[5]) <= WIDTH:
+        if not row[5] or len(line) + 2 + len(row[5]) <= WIDTH:
             lines.append(f"{line}  {row[5]}".rstrip())
         else:
             lines += [line.rstrip(), " " * (widths[0] + 2) + row[5]]
@@ -212,8 +237,10 @@ def _interval(figure: dict[str, Any]) -> str:
 
 
 def _number(value: float) -> str:
-    """Four digits after the point below 10, fewer above."""
+    """Four digits after the point below 10, fewer above; 2.4e+10 for what is too large to be read."""
     size = abs(value)
+    if size >= 1e6:
+        return f"{value:.2e}"
     return f"{value:.4f}" if size < 10 else f"{value:.2f}" if size < 1000 else f"{value:,.0f}"
 
 
@@ -225,7 +252,9 @@ def _notes(task: dict[str, Any], metric: str, figure: dict[str, Any]) -> str:
     if metric == "acc" and task.get("majority") is not None:
         notes.append(f"commonest label {task['majority']:.2f}")
     if metric == task["primary"]:
-        notes += [f"{n} {mark}" for mark, n in task["marks"].items()]
+        # Texts are always read in windows; of a continuation that is odd.
+        odd = {mark: n for mark, n in task["marks"].items() if task["kind"] != "perplexity" or mark != "windows"}
+        notes += [f"{n} {mark}" for mark, n in odd.items()]
         found = task["contamination"]["items"]
         if found:
             notes.append(f"CONTAMINATED: {found} items")
@@ -239,8 +268,8 @@ def _sentences(result: dict[str, Any]) -> list[str]:
     lost = [name for name, task in tasks.items() if task["metrics"][task["primary"]]["at_chance"]]
     if lost:
         lines.append(
-            f"At chance: {', '.join(lost)}. Guessing scores the same there, so these figures say nothing about the "
-            "model; bits per byte, BLiMP and LAMBADA tell small models apart."
+            f"At chance: {', '.join(lost)}. Guessing does as well there, so these figures say nothing about the model "
+            "(bits per byte tells models of any size apart)."
         )
     if any(task["marks"].get("truncated") for task in tasks.values()):
         lines.append("truncated: the prompt is longer than the model's window and lost its beginning.")

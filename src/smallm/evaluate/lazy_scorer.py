@@ -136,7 +136,7 @@ class LazyScorer:
         key = sha256_json(
             [
                 weights_sha256(directory, base if is_adapter(directory) else None),
-                config_sha256(*dict.fromkeys((directory, base))),
+                config_sha256(*dict.fromkeys((directory, base)), code=bool(self.options.get("trust_remote_code"))),
                 # Names of directories stand in settings (an adapter's), so they count here.
                 [[place.name, _tokenizer_files(place)] for place in places],
                 {name: str(value) for name, value in sorted(self.options.items())},

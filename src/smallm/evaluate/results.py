@@ -65,8 +65,12 @@ def write_result(
     limit: int | None = None,
     skipped: Sequence[Mapping[str, str]] = (),
     seconds: float = 0.0,
+    harness: Mapping[str, Any] | None = None,
 ) -> Path:
-    """Write the result of a suite and its items; returns the JSON's path. Never half of it: the JSON comes last."""
+    """Write the result of a suite and its items; returns the JSON's path. Never half of it: the JSON comes last.
+
+    `harness`: what lm-eval itself wrote of these tasks; its keys then stand in place of ours of the same names.
+    """
     name = f"{tag}-{model.hash8}-{suite}"
     items = directory / f"{name}.items.parquet"
     write_items(items, results)
@@ -80,7 +84,7 @@ def write_result(
         "seconds": round(seconds, 3),
         "items_file": items.name,
         "items_sha256": sha256_file(items),
-        **harness_keys(results, model, limit),
+        **(harness_keys(results, model, limit) if harness is None else harness),
         "machine": _machine(),
         "package_versions": _versions(),
     }

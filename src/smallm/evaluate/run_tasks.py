@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 from smallm.core.errors import UserError
 from smallm.evaluate.cache import CacheFile, ScoreCache, Value, prompt_key, request_key, text_key
 from smallm.evaluate.contamination import Contamination
-from smallm.evaluate.requests import Request, Score
+from smallm.evaluate.requests import TRUNCATED, Request, Score
 from smallm.evaluate.scorer import Scorer
 from smallm.evaluate.summary import Summary, summarise_task
 from smallm.evaluate.tasks import Item, Task
@@ -213,13 +213,25 @@ def _generate(task: Task, scorer: Scorer, file: CacheFile | None) -> tuple[list[
     found, known = _answers(file, keyed, write)
     scorers = [TextScore(name) for name in task.metrics if name in ("bleu", "chrf")]
     language = values["language"]
+    cut = _cut(scorer, prompts, limit)
     records = []
-    for item, ((key, _),) in zip(task.items, keyed, strict=True):
+    for item, prompt, ((key, _),) in zip(task.items, prompts, keyed, strict=True):
         answer = found[key]
         if not isinstance(answer, str):
             raise UserError(f"task {task.name}, item {item.id}: the cache has a score where a text belongs.")
-        records.append(_written(item, answer.strip(), scorers, language))
+        record = _written(item, answer.strip(), scorers, language)
+        records.append(replace(record, marks=(TRUNCATED,)) if prompt in cut else record)
     return records, known
+
+
+def _cut(scorer: Scorer, prompts: Sequence[str], new_tokens: int) -> set[str]:
+    """The prompts that leave too little room for an answer, so that they lost their beginning."""
+    room = int(getattr(scorer, "room", 0) or scorer.max_length) - new_tokens
+    # A token is at least a byte: most prompts need no tokenizer to be seen to fit.
+    long = [prompt for prompt in dict.fromkeys(prompts) if len(prompt.encode("utf-8")) >= room]
+    if not long or scorer.tokenizer is None:
+        return set()
+    return {prompt for prompt in long if len(scorer.tokenizer.encode(prompt)) > room}
 
 
 def _written(item: Item, answer: str, scorers: Sequence[TextScore], language: str) -> ItemRecord:
