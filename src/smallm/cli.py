@@ -233,6 +233,27 @@ def evaluate(
 
 @app.command()
 @guarded
+def compare(
+    a: Annotated[str, typer.Argument(metavar="A", help="A run, a model directory, or a result file of `smallm eval`.")],
+    b: Annotated[str, typer.Argument(metavar="B", help="The same; differences are B minus A.")],
+    suite: Annotated[str | None, typer.Option("--suite", metavar="NAME", help="Only this suite's results.")] = None,
+    run_missing: Annotated[
+        bool, typer.Option("--run-missing", help="Evaluate first what one of them has no result on.")
+    ] = False,
+    data: Annotated[
+        list[str], typer.Option("--data", metavar="DIR", help="Where the suites' files lie; repeatable.")
+    ] = [],  # noqa: B006
+    out: Annotated[Path | None, typer.Option(metavar="DIR", help="Default: beside B's results.")] = None,
+    json: JsonOption = False,
+) -> None:
+    """Is B better than A? The same items, paired, with error bars."""
+    from smallm.commands.compare import compare_command
+
+    compare_command(a, b, suite=suite, out=out, run_missing=run_missing, data=data, as_json=json)
+
+
+@app.command()
+@guarded
 def doctor(json: JsonOption = False) -> None:
     """What this machine has and what smallm will use."""
     from smallm.commands.doctor import doctor_command
