@@ -63,6 +63,13 @@ def test_an_unknown_suite_is_answered_with_the_nearest_name():
         load_suite("germann")
 
 
+def test_a_file_that_is_not_there_is_answered_with_the_nearest_one(tmp_path: Path, monkeypatch: Any):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "mine.yaml").write_text("")
+    with pytest.raises(UserError, match=r"mine\.yml: no such suite; .* Did you mean `mine\.yaml`\?"):
+        load_suite("mine.yml")
+
+
 def test_a_suite_takes_tasks_of_its_own_of_files_and_of_packaged_suites(tmp_path: Path):
     write(tmp_path, "task: mine\ndata: m.jsonl\nprompt: p\nanswer: a\n", "mine.yaml")
     head = "suite: s\nabout: mixed\ndefaults: {licence: MIT, shots: 2}\ntasks:\n"

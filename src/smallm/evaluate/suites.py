@@ -50,7 +50,10 @@ def _load(name: str, folder: Path, above: tuple[str, ...]) -> Suite:
         return _suite(tree, folder, (*above, name), packaged=True)
     path = folder / Path(name).expanduser()
     if not path.is_file():
-        near = difflib.get_close_matches(Path(name).stem, packaged, 1)
+        beside = [str(Path(name).parent / f.name) for f in path.parent.glob("*.y*ml")] if path.parent.is_dir() else []
+        near = difflib.get_close_matches(name, [*packaged, *beside], 1) or difflib.get_close_matches(
+            Path(name).stem, packaged, 1
+        )
         hint = f" Did you mean `{near[0]}`?" if near else ""
         raise UserError(
             f"{name}: no such suite; give a YAML file or one of the packaged ones: {', '.join(packaged)}.{hint}"
