@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -100,3 +101,21 @@ def test_a_tokenizer_that_adds_bos_and_one_that_does_not_give_different_scores(
         with_bos, without = (our_model(find_directory(kind), add_bos_token=flag) for flag in (True, False))
         pair = asked("loglikelihood", [("Once upon", " a time")])
         assert with_bos.loglikelihood(pair)[0][0] != pytest.approx(without.loglikelihood(pair)[0][0], abs=1e-3)
+
+
+def test_a_model_that_smallm_trained_gets_its_bos_by_itself_and_hf_with_the_flag_agrees(
+    find_directory: Callable[[str], Path], tmp_path: Path
+) -> None:
+    directory = Path(shutil.copytree(find_directory("gpt2"), tmp_path / "trained"))
+    (directory / "smallm.json").write_text("{}")
+    ours = our_model(directory)
+    theirs = answered(hf_model(directory, add_bos_token=True), PAIRS)
+    assert ours.scorer.settings["add_bos"] is True
+    for pair, their, our in zip(PAIRS, theirs, answered(ours, PAIRS), strict=True):
+        if their is not None:
+            assert our == (pytest.approx(their[0], abs=1e-4), their[1]), pair
+    # Of a whole text BOS is given here, and scored by `hf` with the flag; without the flag it is given there too.
+    text = asked("loglikelihood_rolling", [("Once upon a time",)])
+    assert ours.loglikelihood_rolling(text) == pytest.approx(
+        hf_model(directory).loglikelihood_rolling(text, disable_tqdm=True), abs=1e-4
+    )
