@@ -183,8 +183,8 @@ def _real(
 
 
 def _detectable(error: float | None, groups: int) -> float | None:
-    """z.975 + z.8 standard errors; None where even one-sided signs of all clusters leave p above 0.05."""
-    if error is None or 2.0 ** (1 - groups) > ALPHA:
+    """z.975 + z.8 standard errors; None where none is known, or even one sign in all clusters leaves p above 0.05."""
+    if not error or 2.0 ** (1 - groups) > ALPHA:
         return None
     return float(ndtri(1 - ALPHA / 2) + ndtri(POWER)) * error
 
