@@ -177,3 +177,29 @@ def test_every_stage_reads_only_artefacts_made_before_it() -> None:
     for stage in STAGES:
         assert set(stage.inputs) <= before
         before.add(stage.artefact)
+
+
+def test_results_that_another_command_put_into_eval_make_the_report_again_and_nothing_else(tmp_path):
+    made = []
+
+    def maker(name: str):
+        def make(recipe: Recipe, run: Run) -> Path:
+            made.append(name)
+            (run.path / name).mkdir(exist_ok=True)
+            (run.path / name / "out.json").write_text("{}")
+            return run.path / name
+
+        return make
+
+    stages = (
+        Stage("eval", "eval", maker("eval"), lambda recipe: {}, owns=lambda path: ["out.json"]),
+        Stage("report", "report", maker("report"), lambda recipe: {}, inputs=("eval",), beside=("eval/*.json",)),
+    )
+    recipe = Recipe(name="x", data=DataConfig(sources=[SourceConfig(synth="stories")]))
+    run = Run(tmp_path / "x")
+    run_pipeline(recipe, run, stages=stages)
+    run_pipeline(recipe, Run(tmp_path / "x"), stages=stages)
+    assert made == ["eval", "report"]
+    (tmp_path / "x" / "eval" / "compare-a-b.json").write_text("{}")
+    run_pipeline(recipe, Run(tmp_path / "x"), stages=stages)
+    assert made == ["eval", "report", "report"]

@@ -171,6 +171,7 @@ STAGES: tuple[Stage, ...] = (
         lazy("smallm.publish.report:make_report"),
         report_config,
         inputs=("data", "tokenizer", "tokens/base", "base", "eval"),
+        beside=("eval/*.json",),
     ),
 )
 # After these, the cards of what is there are written: a run that is stopped has them too.
@@ -222,6 +223,15 @@ def run_pipeline(
         outcomes = [_one(stage, recipe, run, only, redo, stages) for stage in stages]
         run.hashes.save()
     return [outcome for outcome in outcomes if outcome]
+
+
+def refresh_report(path: Path) -> None:
+    """Make the report of a finished run again, after another command put results into it; none of a run without one."""
+    if not (path / "recipe.yaml").is_file() or not (path / "report" / "stage.json").is_file():
+        return
+    from smallm.core.recipe import load_recipe
+
+    run_pipeline(load_recipe(path / "recipe.yaml", []), Run(path), only=("report",))
 
 
 def _one(

@@ -42,8 +42,9 @@ class Stage:
     files that are not outputs, since others rewrite them (cards); `unkeyed` those that are recorded
     but hold what a clock gave, so that no later stage's key depends on them. Where other commands write into
     the artefact too, `owns(artefact)` names the files that are this stage's (None: all), and `shared` those of them
-    that others may write again: they must be there, whatever they hold. `extends(old, new)` says that going
-    from one configuration to the other continues the work instead of redoing it.
+    that others may write again: they must be there, whatever they hold. `beside` names (globs below the run) what
+    this stage reads of theirs. `extends(old, new)` says that going from one configuration to the other continues the
+    work instead of redoing it.
     """
 
     name: str
@@ -57,6 +58,7 @@ class Stage:
     unkeyed: tuple[str, ...] = ()
     owns: Callable[[Path], Collection[str]] | None = None
     shared: tuple[str, ...] = ()
+    beside: tuple[str, ...] = ()
     costly: bool = False
     extends: Callable[[Any, Any], bool] = lambda old, new: False
 
@@ -170,6 +172,8 @@ def stage_inputs(stage: Stage, recipe: Recipe, run: Run) -> dict[str, str]:
         unkeyed = record.get("unkeyed", [])
         keyed = {k: v["sha256"] for k, v in record["outputs"].items() if not _matches(k, unkeyed)}
         inputs[artefact] = sha256_json(keyed)
+    beside = sorted(path for pattern in stage.beside for path in run.path.glob(pattern))
+    inputs |= {p.relative_to(run.path).as_posix(): run.hashes(p) for p in beside if p.name != "stage.json"}
     return inputs | stage.fingerprint(recipe, run.hashes)
 
 
