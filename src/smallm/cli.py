@@ -198,6 +198,10 @@ def evaluate(
     data: Annotated[
         list[str], typer.Option("--data", metavar="DIR", help="Where the suites' files lie; repeatable.")
     ] = [],  # noqa: B006
+    include_path: Annotated[
+        list[str],
+        typer.Option("--include-path", metavar="DIR", help="Task files of lm-eval, for lm-eval:NAME; repeatable."),
+    ] = [],  # noqa: B006
     out: Annotated[Path | None, typer.Option(metavar="DIR", help="Default: the run's eval/, or eval/ here.")] = None,
     no_cache: Annotated[bool, typer.Option("--no-cache", help="Score again what was scored before.")] = False,
     batch_tokens: Annotated[
@@ -223,6 +227,7 @@ def evaluate(
         load_in_8bit=load_in_8bit,
         tokenizer=tokenizer,
         data=data,
+        include_path=include_path,
         out=out,
         no_cache=no_cache,
         batch_tokens=batch_tokens,

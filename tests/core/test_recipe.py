@@ -236,7 +236,7 @@ def test_an_unknown_key_is_refused_with_the_nearest_one(tmp_path: Path, key: str
     [
         ("", "is empty"),
         ("# nothing\n", "is empty"),
-        ("- a\n", ":1: the recipe must be `key: value` lines, this is a list"),
+        ("- a\n", ":1: the file must be `key: value` lines, this is a list"),
         ("a\n", "this is the text 'a'"),
         ("train:\n  tokens: [1\n", "not valid YAML"),
         ("train:\n\ttokens: 1\n", ":2: not valid YAML"),

@@ -100,7 +100,7 @@ def parse(text: str, file: str) -> Tree:
             f"{file}: is empty; a recipe is a YAML mapping of sections (`smallm recipe list` has examples)."
         )
     if not isinstance(node, yaml.MappingNode):
-        raise UserError(f"{file}:{_line(node)}: the recipe must be `key: value` lines, this is {_kind(node)}.")
+        raise UserError(f"{file}:{_line(node)}: the file must be `key: value` lines, this is {_kind(node)}.")
     tree = Tree(Origin(file))
     tree.value = _Builder(loader, file, tree.origins).build(node, ())
     return tree

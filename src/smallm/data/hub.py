@@ -37,6 +37,7 @@ def commit(dataset: str, revision: str | None) -> str:
     """The commit that `revision` (a branch, a tag, or nothing: main) means now. UserError when the Hub says no."""
     if revision and COMMIT.fullmatch(revision):
         return revision
+    import httpx
     from huggingface_hub import HfApi
     from huggingface_hub.errors import HfHubHTTPError, HFValidationError, RepositoryNotFoundError
 
@@ -46,7 +47,7 @@ def commit(dataset: str, revision: str | None) -> str:
         raise UserError(f"{dataset}: not the name of a Hub dataset ({error}). Write `owner/name`.") from None
     except RepositoryNotFoundError:
         raise UserError(f"{dataset}: the Hub has no such dataset, or it is private (then: `hf auth login`).") from None
-    except (HfHubHTTPError, OSError) as error:
+    except (HfHubHTTPError, OSError, httpx.HTTPError) as error:  # offline is httpx's own kind
         raise UserError(f"{dataset}: the Hub cannot be asked for its commit ({_short(error)}). {REMEDY}") from None
     if not sha:
         raise UserError(f"{dataset}: the Hub names no commit for revision {revision or 'main'}. {REMEDY}")
