@@ -19,6 +19,7 @@ from typing import Any
 
 from . import lexicon_grammar as words
 from .draw import Draw, Drawn, collect
+from .english_forms import ing_form, s_form
 from .lexicon_people import BOYS, GIRLS
 from .story_grammar import split_list, with_article
 
@@ -135,26 +136,12 @@ def _nouns(text: str) -> list[Noun]:
     return [Noun(pair[0], pair[1] if len(pair) > 1 else f"{pair[0]}s") for pair in pairs]
 
 
-def _s_form(base: str) -> str:
-    if base.endswith(("s", "x", "z", "ch", "sh")):
-        return base + "es"
-    return base[:-1] + "ies" if base[-1] == "y" and base[-2] not in "aeiou" else base + "s"
-
-
-def _ing_form(base: str) -> str:
-    if base.endswith("e") and not base.endswith(("ee", "ye")):
-        return base[:-1] + "ing"
-    # One vowel before one consonant doubles it where the stress lies there: run, hop, begin; not rain, open, draw.
-    double = re.fullmatch(r"[^aeiou]*(?:u(?=i))?[aeiou][bdgklmnprt]", base) or base in ("forget", "begin")
-    return base + (base[-1] if double else "") + "ing"
-
-
 def _verbs(text: str) -> list[Verb]:
     verbs = []
     for item in split_list(text):
         base, past, part = (form.partition("_") for form in (item.split() + item.split()[-1:])[:3])
         rest = f" {base[2]}" if base[2] else ""  # give away
-        forms = (base[0], _s_form(base[0]), past[0], part[0], _ing_form(base[0]))
+        forms = (base[0], s_form(base[0]), past[0], part[0], ing_form(base[0]))
         verbs.append(Verb(*(form + rest for form in forms)))
     return verbs
 

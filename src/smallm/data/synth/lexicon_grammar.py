@@ -1,7 +1,7 @@
 """Inflected words for the minimal pairs of agreement.py: nouns, verbs, adjectives; data only, written for smallm.
 
 NOUNS: `singular plural`, or the singular alone where the plural takes an -s. VERBS: `base past participle`, the last
-left out where it is the past; the -s and -ing forms follow the spelling rules of agreement.py. Words are those of the
+left out where it is the past; the -s and -ing forms follow english_forms.py. Words are those of the
 stories where these have them.
 """
 
