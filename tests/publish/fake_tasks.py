@@ -32,6 +32,7 @@ NASTY = [
     "few-shot. " * 600 + "\nQuestion: what is at the end?\nAnswer:",
     "<!-- comment --> ]]> %%% line\u2028separator",
 ]
+SHOTS = "Question: <i>who</i>?\nAnswer: a fox\n\n"
 SPEC = {
     # task: (kind, metric, choices, probability that base and tuned are right, items)
     "arc_easy": ("choice", "acc_norm", 4, (0.255, 0.262), 240),
@@ -205,6 +206,7 @@ def _result(name: str, weights: str, stem: str, rows: list[dict[str, Any]], name
             "contamination": {"checked": checked, "items": hits if checked else None, "clean": clean},
             "calibration": _bins(own) if kind == "choice" else None, "seconds": 1.5, "cached": 0,
             "sources": {s: {metric: _figure([r for r in own if r["source"] == s], metric, n_choices)} for s in sources},
+            **({"majority": 0.42} if task == "sentiment" else {}),
             "signature": "nrefs:1|case:mixed|eff:no|tok:13a|smooth:exp|version:2.6.0" if metric == "bleu" else None,
         }  # fmt: skip
     return {
@@ -212,7 +214,8 @@ def _result(name: str, weights: str, stem: str, rows: list[dict[str, Any]], name
         "model": {"name": f"runs/quickstart/{name}", "path": f"runs/quickstart/{name}", "weights_sha256": weights,
                   "tokenizer_sha256": "ab" * 32, "parameters": 4_198_400, "settings": {"dtype": "float32"}},
         "tasks": tasks, "results": {}, "versions": {}, "n-samples": {}, "n-shot": {}, "higher_is_better": {},
-        "configs": {}, "config": {}, "lm_eval_version": None, "machine": {"cpu": "A CPU", "cores": 2},
+        "configs": {"short-answers": {"prefix": SHOTS}}, "config": {}, "lm_eval_version": None,
+        "machine": {"cpu": "A CPU", "cores": 2},
         "package_versions": {}, "items_file": f"{stem}.items.parquet", "limit": None, "seconds": 10.5,
         "skipped": [{"task": "lambada", "why": "its data is not on <this> machine"}],
     }  # fmt: skip
@@ -268,6 +271,8 @@ def fake_comparison(results: dict[str, Any], rows: dict[str, list[dict[str, Any]
             "sentence": f"runs/quickstart/tuned is better than runs/quickstart/base in {counts['better']} of "
             f"{len(tasks)} tasks and worse in {counts['worse']}.",
         },
+        "not_compared": [{"task": "lambada", "why": "only base has it (core); tuned was not evaluated on <it>"}],
+        "notes": ["number format: bfloat16 in base, float32 in tuned"],
         "alpha": 0.05, "correction": f"Holm over {len(tasks)} tasks", "flips": flips,
     }  # fmt: skip
 

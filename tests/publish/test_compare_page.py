@@ -103,6 +103,8 @@ def test_every_figure_of_the_file_stands_in_the_table(page: Path, paths: dict[st
     assert "contaminated" in said
     assert "at chance" in said
     assert "less is better" in said
+    assert "Number format: bfloat16 in base, float32 in tuned." in said
+    assert "lambada is not compared: only base has it (core); tuned was not evaluated on <it>." in said
 
 
 def test_what_is_not_known_is_not_measured(paths: dict[str, Path], tmp_path: Path):
@@ -156,7 +158,10 @@ def test_a_p_value_is_said_as_odds(p: float | None, words: str):
 def test_signs_of_differences_always_stand_there_and_minus_is_a_minus():
     assert task_words.difference("acc", -0.0312).replace("\u00a0", " ") == "−3.1 points"
     assert task_words.difference("bits_per_byte", 0.04) == "+0.040"
-    assert task_words.difference("bits_per_byte", -0.00004) == "−4e−05"
+    assert task_words.difference("bits_per_byte", -0.000042) == "−4.2e−05"
+    assert task_words.difference("perplexity", 1.46e10) == "+1.5e+10"
+    assert task_words.number("perplexity", 1.46e10) == "1.46e+10"
+    assert task_words.number("bits_per_byte", 0.0) == "0.000"
     assert task_words.difference("acc", 0.0).startswith("+0.0")
 
 

@@ -66,6 +66,10 @@ def test_no_text_of_an_item_is_markup_of_the_page(page: Path):
     assert any("evil.example" in row.get("prompt", "") for row in unpacked(page)["rows"])
 
 
+def test_the_examples_before_every_prompt_are_shown_as_text(page: Path):
+    assert "Question: &lt;i&gt;who&lt;/i&gt;?\nAnswer: a fox" in page.read_text("utf-8")
+
+
 def test_the_same_items_give_the_same_bytes(page: Path, paths: dict[str, Path], tmp_path: Path):
     again = write_items_page(read_json(paths["base"]), paths["base-items"], tmp_path / page.name)
     assert again.read_bytes() == page.read_bytes()
@@ -228,8 +232,29 @@ def test_choices_mark_the_right_answer_and_the_models_by_sign_and_word(open_page
     assert first.locator(".gold .badges").text_content().startswith("✓ right answer")
     assert first.locator(".badges", has_text="▶ chosen by the model").count() == 1
     assert first.locator(".gold .badges", has_text="chosen").count() == 0
-    shares = [float(t.split("\u00a0")[0]) for t in first.locator(".gauge > span:nth-child(2)").all_text_contents()]
+    shares = [
+        float(t.split("\u00a0")[0].lstrip("< "))
+        for t in first.locator(".gauge > span:nth-child(2)").all_text_contents()
+    ]
     assert sum(shares) == pytest.approx(100, abs=0.3)
+
+
+@pytest.mark.browser
+def test_a_single_target_shows_its_own_probability_and_whether_the_model_would_write_it(
+    open_page: Open, tmp_path: Path
+):
+    row = {
+        "task": "lambada", "metric": "acc", "item": "1", "prompt": "She fed the", "choices": [" cat"],
+        "answer": [" cat"],
+        "logprobs": [math.log(0.25)], "tokens": [1], "prediction": "", "score": 0.0, "weight": 1.0, "correct": False,
+    }  # fmt: skip
+    result = {"model": {"name": "m"}, "suite": "s", "tasks": {}}
+    view = open_page(write_items_page(result, items_table([row]), tmp_path / "x.items.html"))
+    assert total(view) == 1
+    said = view.locator(".item").inner_text()
+    for part in ("✗ wrong", "1 token scored", "not what the model would write first", "25.0\u00a0%"):
+        assert part in said
+    assert "chosen by" not in said
 
 
 @pytest.mark.browser

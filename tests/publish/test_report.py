@@ -188,6 +188,7 @@ def test_the_section_says_scores_chance_and_contamination_in_words(with_tasks: P
     assert said.count("◇ at chance</b>") == 1
     assert "12 of 300 items in the training text; 75.0 % without them" in said
     assert "not checked" in said
+    assert "answer 42.0 %" in said
     assert "lambada" in said
 
 

@@ -38,6 +38,8 @@ def write_compare_page(comparison: dict[str, Any], path: Path, flips: list[dict[
         "unchecked": joined([str(t["task"]) for t in comparison["tasks"] if t.get("contaminated") is None]),
         "words": task_words,
         "figure": figure,
+        "not_compared": comparison.get("not_compared") or [],
+        "notes": comparison.get("notes") or [],
         "flips": len(flips),
         "payload": packed(payload([_row(flip, tasks) for flip in flips], short_names(names), tasks)) if flips else "",
         "json": path.with_suffix(".json").name,
@@ -68,6 +70,7 @@ def _side(model: dict[str, Any], directory: Path) -> dict[str, Any]:
     return {
         "name": str(model["name"]),
         "parameters": model.get("parameters"),
+        "how": task_words.how(model.get("settings") or {}),
         "sha256": str(model.get("weights_sha256") or ""),
         "file": file if file and (directory / file).is_file() else None,
         "items": items if file and (directory / items).is_file() else None,

@@ -49,6 +49,7 @@ def write_items_page(
         "name": names[0],
         "other": names[1] if against is not None else None,
         "tasks": tasks,
+        "prefixes": _prefixes(result),
         "items": len(rows),
         "words": task_words,
         "payload": packed(payload(rows, short_names(names), tasks)),
@@ -97,7 +98,7 @@ def item_row(row: dict[str, Any]) -> dict[str, Any]:
         "contaminated": row.get("contaminated"),
         **answered(row),
     }
-    return {key: value for key, value in found.items() if value is not None and value != [] and value != ""}
+    return _said(found)
 
 
 def answered(row: dict[str, Any]) -> dict[str, Any]:
@@ -106,13 +107,19 @@ def answered(row: dict[str, Any]) -> dict[str, Any]:
     prediction, info = row.get("prediction"), metric_info(str(row.get("metric") or ""))
     # Of BLEU and the like no item is right or wrong, though none but the reference's own words match it exactly.
     has_right = info.binary or info.numerator == "acc" or info.name not in METRICS
-    return {
+    found = {
         "chosen": _place(prediction, choices),
         "text": prediction if not (choices and logprobs) else None,  # a label may be written as well as chosen
         "correct": row.get("correct") if has_right else None,
         "value": _value(row),
         "logprobs": [_short(x) for x in logprobs] if choices else [],
     }
+    return _said(found)
+
+
+def _said(found: dict[str, Any]) -> dict[str, Any]:
+    """Without what is absent or empty: the script reads a missing key as "not measured"."""
+    return {key: value for key, value in found.items() if value is not None and value != [] and value != ""}
 
 
 ANSWERED = ("chosen", "text", "correct", "value", "logprobs")
@@ -137,6 +144,12 @@ def flip_rows(a: Items, b: Items) -> list[dict[str, Any]]:
             words = {True: "right", False: "wrong"}
             flips.append({**row, "item": row["id"], "from": words[was], "to": words[now]})
     return flips
+
+
+def _prefixes(result: dict[str, Any]) -> dict[str, str]:
+    """Description and examples before every prompt of a task, as its configuration has them."""
+    configs = result.get("configs") or {}
+    return {str(k): str(v["prefix"]) for k, v in configs.items() if isinstance(v, dict) and v.get("prefix")}
 
 
 def _task_view(row: dict[str, Any], task: dict[str, Any]) -> dict[str, Any]:

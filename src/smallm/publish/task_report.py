@@ -100,6 +100,7 @@ def result_rows(result: Result) -> list[dict[str, Any]]:
                 "plus_minus": say.plus_minus(metric, figure),
                 "interval": say.interval(metric, figure),
                 "chance": say.chance(metric, figure),
+                "majority": say.number("acc", task["majority"]) if task.get("majority") is not None else "",
                 "at_chance": say.at_chance(figure),
                 "items": figure.get("items") or task.get("items"),
                 "clusters": clusters if clusters and clusters != figure.get("items") else None,

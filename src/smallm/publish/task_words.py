@@ -66,13 +66,13 @@ def title(metric: str) -> str:
 
 
 def number(metric: str, value: float | None, *, unit: bool = True) -> str:
-    """'53.4 %', '21.7', '0.612'; values under a thousandth keep three digits."""
+    """'53.4 %', '21.7', '0.612'; what these digits would hide, or what is a million and more: '4.2e−05', '1.46e+10'."""
     if value is None or not math.isfinite(value):
         return NOT_MEASURED
     s = scale(metric)
     scaled = value * s.factor
-    small = 0 < abs(scaled) < 0.5 * 10**-s.digits
-    return (f"{scaled:.2g}" if small else f"{scaled:,.{s.digits}f}").replace("-", MINUS) + (s.unit if unit else "")
+    plain = not scaled or 0.5 * 10**-s.digits <= abs(scaled) < 1e6
+    return (f"{scaled:,.{s.digits}f}" if plain else f"{scaled:.3g}").replace("-", MINUS) + (s.unit if unit else "")
 
 
 def interval(metric: str, figure: dict[str, Any] | None) -> str:
@@ -98,8 +98,8 @@ def difference_interval(metric: str, low: float | None, high: float | None, *, u
 
 
 def _signed(value: float, digits: int) -> str:
-    text = f"{value:+,.{digits}f}" if abs(value) >= 0.5 * 10**-digits or not value else f"{value:+.1g}"
-    return text.replace("-", MINUS)
+    plain = not value or 0.5 * 10**-digits <= abs(value) < 1e6
+    return (f"{value:+,.{digits}f}" if plain else f"{value:+.2g}").replace("-", MINUS)
 
 
 def plus_minus(metric: str, figure: dict[str, Any]) -> str:
@@ -107,8 +107,7 @@ def plus_minus(metric: str, figure: dict[str, Any]) -> str:
     error = figure.get("standard_error")
     if error is None or figure.get("value") is None:
         return number(metric, figure.get("value"))
-    s = scale(metric)
-    return f"{number(metric, figure['value'], unit=False)} ± {error * s.factor:,.{s.digits}f}{s.unit}"
+    return f"{number(metric, figure['value'], unit=False)} ± {number(metric, error)}"
 
 
 def chance(metric: str, figure: dict[str, Any]) -> str:

@@ -41,6 +41,8 @@ function shares(logprobs) {
   return weights.map((w) => w / sum);
 }
 
+function percent(share) { return (share < 0.0005 && share > 0 ? "< 0.1" : (100 * share).toFixed(1)) + "\u00a0%"; }
+
 // Long texts show one end: of a prompt the last words (what is asked stands there), of others the first.
 function longText(text, tail, parent) {
   const box = el("div", "text", null, parent);
@@ -66,7 +68,7 @@ function gauge(row, i, name, css, task, parent) {
   const track = el("span", "track", null, line), fill = el("span", "fill", null, track);
   fill.style.width = share ? (100 * share[i]).toFixed(1) + "%" : "0";
   track.setAttribute("aria-hidden", "true");
-  el("span", "", share ? (100 * share[i]).toFixed(1) + "\u00a0%" : "no probability", line);
+  el("span", "", share ? percent(share[i]) : "no probability", line);
   let words = logprob === null || logprob === undefined ? "log-likelihood not measured" : `log-likelihood ${signed(logprob, 2)}`;
   const length = task.by === "byte" ? new TextEncoder().encode(row.texts[i]).length : Array.from(row.texts[i]).length;
   if (task.by && logprob !== null && length) words += `, ${signed(logprob / length, 3)} a ${task.by}`;
@@ -77,8 +79,9 @@ function choices(r, task, parent) {
   const list = el("ol", "choices", null, parent), both = r.other?.logprobs;
   r.choices.forEach((text, i) => {
     const li = el("li", i === r.gold ? "gold" : "", null, list), badges = [];
-    if (i === r.gold) badges.push(["\u2713", r.choices.length > 1 ? "right answer" : "target", "right"]);
-    const chose = [r.other && i === r.other.chosen && data.names[1], i === r.chosen && (r.other ? data.names[0] : "the model")].filter(Boolean);
+    if (i === r.gold && r.choices.length > 1) badges.push(["\u2713", "right answer", "right"]);
+    if (r.choices.length === 1) badges.push(["\u2192", `target: ${r.correct ? "what" : "not what"} the model would write first`, ""]);
+    const chose = r.choices.length === 1 ? [] : [r.other && i === r.other.chosen && data.names[1], i === r.chosen && (r.other ? data.names[0] : "the model")].filter(Boolean);
     if (chose.length) badges.push(["\u25b6", `chosen by ${chose.join(" and ")}`, i === r.gold ? "right" : "wrong"]);
     if (badges.length) {
       const line = el("div", "badges", null, li);
@@ -127,7 +130,7 @@ function card(r) {
   if (r.source) el("span", "", r.source, header);
   for (const mark of r.marks ?? []) { el("span", "chip", mark, header).title = MARKS[mark] ?? mark; }
   if (r.contaminated) el("span", "chip warn", "in the training text", header);
-  if (r.tokens) el("span", "small", `${r.tokens.toLocaleString("en")} tokens scored`, header);
+  if (r.tokens) el("span", "small", `${r.tokens.toLocaleString("en")} token${r.tokens === 1 ? "" : "s"} scored`, header);
   el("span", "id", r.id, header);
   if (r.prompt) longText(r.prompt, Boolean(r.choices || r.answer), li);
   if (r.choices) choices(r, task, li);
