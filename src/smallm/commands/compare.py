@@ -226,23 +226,20 @@ def _page(comparison: dict[str, Any], pairs: Sequence[Any], path: Path) -> Path:
 
 def flip_rows(flips: Sequence[dict[str, str]], pairs: Sequence[Any]) -> list[dict[str, Any]]:
     """The flips as rows of the page: the item as b answered it, `other` what a answered."""
-    from smallm.evaluate.results import read_items
     from smallm.publish.items_page import answered, item_row
 
-    found: dict[tuple[str, str], list[dict[str, Any]]] = {}
-    wanted = {(flip["task"], flip["item"]) for flip in flips}
-    tables: dict[Path, list[dict[str, Any]]] = {}
-    for pair in pairs:
-        for result in (pair.a_result, pair.b_result):
-            if result.path not in tables:
-                tables[result.path] = read_items(result.path, result.content).to_pylist()
-            for row in tables[result.path]:
-                if row["task"] == pair.task and (row["task"], row["item"]) in wanted:
-                    found.setdefault((row["task"], row["item"]), []).append(row)
     rows = []
-    for flip in flips:
-        a, b = found[flip["task"], flip["item"]]
-        rows.append({**item_row(b), "other": answered(a), **flip})
+    for pair in pairs:
+        changed = {flip["item"]: flip for flip in flips if flip["task"] == pair.task}
+        if not changed:
+            continue
+        sides = [
+            {row["item"]: row for row in result.rows(pair.task).to_pylist() if row["item"] in changed}
+            for result in (pair.a_result, pair.b_result)
+        ]
+        rows += [
+            {**item_row(sides[1][item]), "other": answered(sides[0][item]), **flip} for item, flip in changed.items()
+        ]
     return rows
 
 

@@ -238,7 +238,7 @@ def _length_notes(a: Side, b: Side, rows: Sequence[dict[str, Any]]) -> list[str]
         length = row["length"]
         if length and abs(length["b"] - length["a"]) > 0.1 * max(length["a"], 1.0):
             notes.append(
-                f"{row['task']}: the answers have {length['a']:.0f} characters on average in {a.name}, "
-                f"{length['b']:.0f} in {b.name}, the right ones {length['right']:.0f}"
+                f"{row['task']}: the answers have {length['a']:.1f} characters on average in {a.name}, "
+                f"{length['b']:.1f} in {b.name}, the right ones {length['right']:.1f}"
             )
     return notes

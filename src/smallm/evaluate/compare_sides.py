@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +32,17 @@ class Result:
 
     path: Path
     content: dict[str, Any]
+
+    @cached_property
+    def items(self) -> Any:
+        """The items as an Arrow table. UserError as `read_items`."""
+        return read_items(self.path, self.content)
+
+    def rows(self, task: str) -> Any:
+        """The table of a task's items."""
+        import pyarrow.compute as pc
+
+        return self.items.filter(pc.equal(self.items["task"], task))  # type: ignore[attr-defined]
 
     @property
     def suite(self) -> str:
@@ -213,15 +225,10 @@ def _cause(task: str, a: Result, b: Result) -> str:
 
 def _columns(task: str, result: Result) -> dict[str, list[Any]]:
     """The task's rows of the items file. UserError: none, an item twice, a score that is no number."""
-    import pyarrow as pa
-    import pyarrow.compute as pc
-
-    table = read_items(result.path, result.content)
-    missing = [name for name in ("task", *COLUMNS) if name not in table.column_names]
+    missing = [name for name in ("task", *COLUMNS) if name not in result.items.column_names]
     if missing:
         raise UserError(f"{result.path}: its items have no column {missing[0]}. Run the evaluation again.")
-    mask: pa.Array = pc.equal(table["task"], task)  # type: ignore[attr-defined]
-    columns = {name: table.select([name]).filter(mask).column(0).to_pylist() for name in COLUMNS}
+    columns: dict[str, list[Any]] = result.rows(task).select(COLUMNS).to_pydict()
     if not columns["item"]:
         raise UserError(f"{result.path}: its items file has no item of {task}. Run the evaluation again.")
     if len(set(columns["item"])) < len(columns["item"]):
