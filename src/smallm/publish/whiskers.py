@@ -176,7 +176,8 @@ def _panel(ax: Any, panel: Panel, *, wide: bool) -> None:
         if wide:
             ax.text(1.015, i, row.words, transform=across, va="center", color=INK)
         else:
-            ax.text(0, i - 0.27, short(row.name, 24), transform=across, va="bottom", color=INK)
+            room = int((300 - 5.5 * len(row.words)) / 6.3)  # points of the line, of its words, of a letter
+            ax.text(0, i - 0.27, short(row.name, max(8, min(24, room))), transform=across, va="bottom", color=INK)
             ax.text(1, i - 0.27, row.words, transform=across, va="bottom", ha="right", color=INK, size=9.5)
     ax.set_yticks(range(len(panel.rows)), [short(row.name, 30) for row in panel.rows] if wide else [])
     ax.tick_params(axis="y", length=0, labelcolor=INK)
