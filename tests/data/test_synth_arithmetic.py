@@ -81,6 +81,14 @@ def test_the_size_of_a_number_among_the_four_says_nothing(items: list[dict]):
         assert all(abs(ranks[i] - len(asked) / 4) < spread for i in range(4)), (level, ranks)
 
 
+def test_the_number_of_digits_says_nothing(items: list[dict]):
+    """All four choices have as many digits, but where the result is at most 12."""
+    for item in items:
+        numbers = [read(choice) for choice in item["choices"]]
+        if item["operation"] == "compare" or read(item["answer"]) > 12:
+            assert len({len(str(n)) for n in numbers}) == 1, item
+
+
 def test_half_of_the_comparisons_ask_for_the_smallest(items: list[dict]):
     asked = [item["question"] for item in items if item["operation"] == "compare"]
     assert abs(sum("smallest" in question for question in asked) / len(asked) - 0.5) < 0.1

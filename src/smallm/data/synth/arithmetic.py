@@ -2,9 +2,9 @@
 
 A record is {question, choices (4), answer (the right choice's text), level, operation}; a question ends where the
 answer begins (`27 + 45 =`). level is the number of digits of the larger operand, as a string. Wrong choices are near
-misses: one off, ten off, a digit swapped, the other operation. The right one is the smallest, second, third or largest
-of the four equally often, so neither its place nor its rank gives it away. Held out from train: pairs of operands of
-an operation. All text is written for smallm (licence: that of this package).
+misses: one off, ten off, a digit swapped, the other operation, with as many digits. The right one is the smallest,
+second, third or largest of the four equally often, so neither its place nor its rank gives it away. Held out from
+train: pairs of operands of an operation. All text is written for smallm (licence: that of this package).
 """
 
 from __future__ import annotations
@@ -87,9 +87,11 @@ def _near(a: int, b: int, operation: str, right: int) -> list[int]:
 def _choices(draw: Draw, a: int, b: int, operation: str, right: int) -> list[int] | None:
     """Three near misses and the right number; its rank among the four is uniform. None where too few are smaller."""
     near = _near(a, b, operation, right)
+    if right > 12:  # a model that likes short answers is to gain nothing by it
+        near = [n for n in near if len(str(n)) == len(str(right))]
     rank = draw.below(4)
     smaller, larger = ([n for n in near if n < right], [n for n in near if n > right])
-    if len(smaller) < 3:  # whatever the rank, or small results would have a rank of their own
+    if len(smaller) < 3 or len(larger) < 3:  # whatever the rank, or such results would have a rank of their own
         return None
     return [right, *draw.some(smaller[: rank + 3], rank), *draw.some(larger[: 6 - rank], 3 - rank)]
 
@@ -116,8 +118,10 @@ def _calculation(draw: Draw, operation: str, level: int) -> tuple[str, list[str]
 
 def _comparison(draw: Draw, level: int) -> tuple[str, list[str], str, str] | None:
     """Which of four numbers is the largest or the smallest? The numbers are near each other or share their digits."""
-    centre = draw.between(max(5, 10 ** (level - 1)), 10**level - 1)
-    near = [n for n in _near(centre, 3, "add", centre) if n < 10**level]
+    centre = draw.between(max(4, 10 ** (level - 1)), 10**level - 1)
+    near = [n for n in _near(centre, 3, "add", centre) if len(str(n)) == level]
+    if len(near) < 3:
+        return None
     numbers = draw.order([centre, *draw.some(near[:9], 3)])
     which = draw.pick(("largest", "smallest"))
     right = max(numbers) if which == "largest" else min(numbers)
