@@ -365,6 +365,26 @@ def test_items_of_another_run_are_refused(pair: tuple[Path, Path]):
         compare(*pair)
 
 
+def test_a_damaged_result_is_refused(pair: tuple[Path, Path]):
+    change_task(pair[1], "questions", metrics={})
+    with pytest.raises(UserError, match="questions has no figure of its primary metric"):
+        compare(*pair)
+
+
+def test_a_metric_without_item_scores_is_listed_and_refused_alone(pair: tuple[Path, Path], tmp_path: Path):
+    for path in pair:
+        change_task(path, "domains", primary="evaluate:rouge", metrics={"evaluate:rouge": {"value": 0.5}})
+    found = compare(*pair)
+    assert [row["task"] for row in found["tasks"]] == ["agreement", "questions", "sentiment"]
+    why = "evaluate:rouge has no item scores that could be paired"
+    assert found["not_compared"] == [{"task": "domains", "why": why}]
+    for path in pair:
+        value = read_json(path)
+        write_json(path, value | {"tasks": {"domains": value["tasks"]["domains"]}})
+    with pytest.raises(UserError, match=f"domains: {why}"):
+        compare(*pair)
+
+
 def test_files_of_two_models_are_no_side(pair: tuple[Path, Path]):
     with pytest.raises(UserError, match="different weights on one side"):
         compare(list(pair), pair[1])
@@ -438,7 +458,7 @@ SENTENCES = [
 ]
 
 
-@pytest.mark.parametrize(("rows", "said"), SENTENCES)
+@pytest.mark.parametrize(("rows", "said"), SENTENCES, ids=range(len(SENTENCES)))
 def test_the_sentence_says_it_in_plain_words(rows: list[Any], said: str):
     assert sentence("a", "b", rows, same_weights=False) == said
 

@@ -365,7 +365,8 @@ def test_the_detectable_difference_is_found_in_four_of_five_comparisons(n: int):
 def test_a_guesser_is_at_chance(n: int):
     choices = np.where(np.arange(n) % 2, 4, 5)
     chance, low, high = chance_interval(choices)
-    right = np.convolve(*(binom.pmf(np.arange((choices == k).sum() + 1), (choices == k).sum(), 1 / k) for k in (4, 5)))
+    four, five = (binom.pmf(np.arange((choices == k).sum() + 1), (choices == k).sum(), 1 / k) for k in (4, 5))
+    right = np.convolve(four, five)
     inside = sum(w for k, w in enumerate(right) if low <= k / n <= high)
     assert chance == pytest.approx((0.25 + 0.2) / 2)
     assert 0.95 <= inside <= (0.99 if n < 100 else 0.97)

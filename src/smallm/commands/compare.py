@@ -277,13 +277,13 @@ def _cells(task: dict[str, Any]) -> tuple[str, ...]:
     p = task["p_adjusted"]
     shown = "<.001" if p < 0.001 else f"{p:.3f}".removeprefix("0") if p < 1 else "1"
     flips = "" if task["a_only"] is None else f"-{task['a_only']} +{task['b_only']}"
-    values = [words.number(metric, task[side]["value"]).replace("\u00a0", " ") for side in ("a", "b")]
+    values = [words.number(metric, task[side]["value"]).replace("\u00a0", "") for side in ("a", "b")]
     return task["task"], _short(metric), *values, step + interval, shown, flips
 
 
 def _short(metric: str) -> str:
-    """The metric's name where it is not the usual accuracy."""
-    return "" if metric == "acc" else metric
+    """The metric's name where it is not the usual accuracy; the line is narrow."""
+    return {"acc": "", "bits_per_byte": "bits/byte"}.get(metric, metric)
 
 
 def _columns(rows: Sequence[Sequence[str]]) -> list[str]:

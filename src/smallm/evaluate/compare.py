@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from smallm.core.errors import UserError
 from smallm.evaluate.compare_sides import Pair, Side, match, read_sides, setting_notes
 from smallm.evaluate.compare_words import BETTER, CHANCE, SAME, WORSE, sentence
 from smallm.evaluate.metrics import MetricInfo, metric_info
@@ -51,6 +52,8 @@ def comparison_of(
             if pair.metric.startswith("evaluate:")
         ),
     ]
+    if not testable:
+        raise UserError("\n".join(f"{row['task']}: {row['why']}." for row in missing))
     results = compare_many([_scores(pair) for pair in testable])
     adjusted = holm([paired.p_value for paired in results])
     shares = false_discovery([paired.p_value for paired in results])
@@ -72,7 +75,7 @@ def comparison_of(
             "worse": counts[WORSE],
             "unclear": counts[SAME] + counts[CHANCE],
             "at_chance": counts[CHANCE],
-            "sentence": sentence(a.name, b.name, rows, same_weights=same) if rows else "",
+            "sentence": sentence(a.name, b.name, rows, same_weights=same),
         },
         "notes": setting_notes(a, b) + _length_notes(a, b, rows),
         "same_weights": same,
@@ -123,7 +126,13 @@ def _statistics(pair: Pair) -> tuple[np.ndarray, np.ndarray, Any]:
 
 def _confusion(pair: Pair) -> tuple[np.ndarray, np.ndarray]:
     """As summary.task_figure counts: labels are places among the choices, those that are never right left out."""
-    gold_N = [choices.index(answer[0]) for choices, answer in zip(pair.a["choices"], pair.a["answer"], strict=True)]
+    gold_N = []
+    for item, choices, answer in zip(pair.ids, pair.a["choices"], pair.a["answer"], strict=True):
+        if not answer or answer[0] not in choices:
+            raise UserError(
+                f"{pair.task}, item {item}: its answer is none of its labels, so macro F1 cannot be counted."
+            )
+        gold_N.append(choices.index(answer[0]))
     label = {gold: i for i, gold in enumerate(sorted(set(gold_N)))}
     found = []
     for side in (pair.a, pair.b):

@@ -112,6 +112,10 @@ class Pair:
 def read_sides(a: Sequence[Path], b: Sequence[Path]) -> tuple[Side, Side]:
     """Both sides with names that tell them apart. UserError: a file that is no result, files of several models."""
     left, right = ([Result(Path(p), read_result(p)) for p in paths] for paths in (a, b))
+    for result in (*left, *right):
+        for task, found in result.content["tasks"].items():
+            if not isinstance(found, dict) or found.get("primary") not in (found.get("metrics") or {}):
+                raise UserError(f"{result.path}: {task} has no figure of its primary metric. Run the evaluation again.")
     for results in (left, right):
         hashes = {r.model.get("weights_sha256") or r.model.get("name") for r in results}
         if len(hashes) > 1:
@@ -190,9 +194,10 @@ def _nothing(a: Side, b: Side, suite: str | None) -> str:
 def _pair(task: str, a: Result, b: Result) -> Pair:
     """The task's items of both in a's order. UserError: not the same task, metric or items, a score that is none."""
     left, right = a.content["tasks"][task], b.content["tasks"][task]
-    if left["version"] != right["version"]:
+    versions = [side.get("version") for side in (left, right)]
+    if versions[0] != versions[1]:
         raise UserError(
-            f"{task}: {a.path} ran version {left['version']} of it, {b.path} version {right['version']}"
+            f"{task}: {a.path} ran version {versions[0]} of it, {b.path} version {versions[1]}"
             f"{_cause(task, a, b)}. Scores of different questions say nothing about each other: run both with the "
             "same smallm, data and options."
         )
