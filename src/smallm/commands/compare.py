@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from smallm.commands.evaluate import renew_report
 from smallm.core.console import say
 from smallm.core.errors import UserError
 
@@ -72,6 +73,8 @@ def compare_command(
     path = directory / f"compare-{left.slug}-{right.slug}.json"
     write_json(path, comparison)
     page = _page(comparison, pairs, path.with_suffix(".html"))
+    if out is None and directory.name == "eval":
+        renew_report(directory.parent)
     if as_json:
         print(json.dumps(comparison | {"file": str(path), "page": str(page)}, indent=2, ensure_ascii=False))
         return

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from smallm.core.console import count, duration, say
+from smallm.core.console import count, duration, say, warn
 from smallm.core.errors import UserError
 
 DEFAULT_SUITE = "smallm"
@@ -67,13 +67,34 @@ def eval_command(
         files.append(where.write(suite_name(suite.name, own, **changes), result.results, scorer, **facts))
     if theirs:
         files.append(_harness(theirs, scorer, where, include_path=include_path, cache=cache, **changes))
+    pages = [_page(file) for file in files]
+    if run and out is None:
+        renew_report(run)
     if as_json:
         print(
             json.dumps({"files": [str(file) for file in files], "results": [_read(file) for file in files]}, indent=2)
         )
         return
-    for file in files:
+    for file in (*files, *pages):
         print(file)
+
+
+def _page(file: Path) -> Path:
+    """The page that shows a result's items, beside it."""
+    from smallm.publish.items_page import write_items_page
+
+    items, page = (file.with_name(f"{file.stem}.items.{ending}") for ending in ("parquet", "html"))
+    return write_items_page(_read(file), items, page)
+
+
+def renew_report(run: Path) -> None:
+    """The run's report shows what was just written; where it cannot be made now, the results stand all the same."""
+    from smallm.pipeline import refresh_report
+
+    try:
+        refresh_report(run)
+    except UserError as error:
+        warn(f"{run / 'report'} does not show this yet: {error}")
 
 
 def _scorer(model: str, options: dict[str, Any]) -> Any:
