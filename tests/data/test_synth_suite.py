@@ -20,7 +20,9 @@ def tasks() -> dict[str, Task]:
 
 
 def test_every_generator_has_its_task():
-    assert list(SPECS) == ["agreement", "questions", "arithmetic", "sentiment", "clauses", "translation"]
+    names = ["agreement", "questions", "arithmetic", "sentiment", "clauses", "translation", "agreement-german"]
+    assert list(SPECS) == names
+    assert [spec.values["synth"] for spec in SPECS.values()] == [name.replace("-", "_") for name in names]
 
 
 def test_two_tasks_are_scored_during_training():
@@ -49,7 +51,7 @@ def test_a_prompt_ends_where_the_answer_begins(tasks: dict[str, Task]):
             assert item.prompt == item.prompt.rstrip()
 
 
-@pytest.mark.parametrize("name", ["agreement", "questions", "arithmetic", "sentiment", "clauses"])
+@pytest.mark.parametrize("name", ["agreement", "questions", "arithmetic", "sentiment", "clauses", "agreement-german"])
 def test_the_place_of_the_right_choice_says_nothing_in_the_suite(tasks: dict[str, Task], name: str):
     """5 standard deviations of the share that chance gives each place."""
     items = tasks[name].items
@@ -70,6 +72,7 @@ def test_questions_of_one_story_are_one_cluster(tasks: dict[str, Task]):
 def test_sources_are_those_of_the_records(tasks: dict[str, Task], name: str):
     sources = {item.source for item in tasks[name].items}
     expected = {"agreement": 23, "questions": 7, "arithmetic": 4, "sentiment": 8, "clauses": 2, "translation": 2}
+    expected["agreement-german"] = 10
     assert len(sources) == expected[name]
     assert "" not in sources
 
@@ -77,9 +80,11 @@ def test_sources_are_those_of_the_records(tasks: dict[str, Task], name: str):
 @pytest.mark.parametrize("name", SPECS)
 def test_the_suite_asks_the_test_half_of_its_generator(name: str):
     spec = SPECS[name]
-    module = importlib.import_module(f"smallm.data.synth.{name}")
+    module = importlib.import_module(f"smallm.data.synth.{spec.values['synth']}")
     asked = module.records(spec.values["seed"], spec.values["items"], split="test")
     train = module.records(spec.values["seed"], 3_000, split="train")
-    key = {"agreement": "good", "translation": "english"}.get(name, "question" if "question" in asked[0] else "text")
+    key = {"agreement": "good", "agreement-german": "good", "translation": "english"}.get(
+        name, "question" if "question" in asked[0] else "text"
+    )
     texts = {(record.get("story"), record[key]) for record in train}
     assert not texts & {(record.get("story"), record[key]) for record in asked}
