@@ -137,7 +137,7 @@ _COMPARED = record(
         "high": maybe(number("95 %")),
         "p_value": maybe(number("of no difference")),
         "p_adjusted": maybe(number("over the tasks of this comparison")),
-        "test": text("exact McNemar, paired bootstrap, …"),
+        "test": text("exact McNemar test, sign flips over N items or clusters, …"),
         "items": integer(),
         "clusters": integer(),
         "minimum_detectable": maybe(number("the smallest difference that would be seen 4 times in 5")),
