@@ -2,9 +2,9 @@
 
 A record is {text, label, wording}. A type has some eight wordings with drawn parties, periods, sums, turns of phrase;
 half of the clauses open by naming another type, and all mention the subjects of others, so that no single word tells
-the type. Held out from train: one wording of each type (`wording` is new, else known), and of the known wordings
-combinations of everything but figures. No legal advice. All text is written for smallm (licence: that of this
-package); the wordings are lexicon_clauses.py's.
+the type. Types take turns. Held out from train: one wording of each type (`wording` is new, else known), and of the
+known wordings combinations of everything but figures. No legal advice. All text is written for smallm (licence:
+that of this package); the wordings are lexicon_clauses.py's.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ def _slots() -> dict[str, list[str]]:
 
 
 def _make(draw: Draw) -> Drawn:
-    label = draw.pick(LABELS)
+    label = draw.turn(LABELS)
     line = draw.pick(wordings()[label])
     a, b = draw.pick([pair.split("|") for pair in split_list(words.PARTIES)])
     if draw.chance(1, 2):

@@ -28,6 +28,8 @@ class Draw:
     def __init__(self, name: str, seed: int) -> None:
         # A string seed is hashed with SHA-512: generators with the same seed have streams of their own.
         self.bits = random.Random(f"{name}:{seed}").getrandbits
+        self.name, self.seed = name, seed
+        self.accepted = 0  # records that `collect` has kept so far
 
     def below(self, n: int) -> int:
         """0 to n - 1. Raises ValueError when n < 1."""
@@ -59,6 +61,11 @@ class Draw:
     def order(self, items: Sequence[T]) -> list[T]:
         """All items in drawn order."""
         return self.some(items, len(items))
+
+    def turn(self, items: Sequence[T]) -> T:
+        """The item whose turn it is: of every len(items) records that are kept, each item has one, in drawn order."""
+        block, place = divmod(self.accepted, len(items))
+        return Draw(f"{self.name} turn {block}", self.seed).order(items)[place]
 
     def fill(self, text: str, words: Mapping[str, Sequence[str]]) -> str:
         """`Pay {day} [at once|now].`: a word for each slot, one of the alternatives in brackets; no nesting.
@@ -120,6 +127,7 @@ def collect(
         if drawn is not None and drawn.identity not in seen and decide(drawn) == (split == "test"):
             seen.add(drawn.identity)
             records.append(drawn.record)
+            draw.accepted += 1
             fruitless = 0
             continue
         fruitless += 1

@@ -1,6 +1,6 @@
 """Finance headlines with their tone, positive, negative or neutral, by construction.
 
-A record is {text, label, frame}. Every frame has all three labels equally often, so neither the frame nor the length
+A record is {text, label, frame}. Labels take turns, and every frame has all three, so neither the frame nor the length
 tells the label; within a frame the tone hangs on two things at once: profit that falls and debt that falls, a forecast
 of costs that is cut, an event and its negation, two figures to compare (one headline in 8). Held out from train:
 wordings (a text whose figures are left out). The companies are invented.
@@ -173,7 +173,7 @@ FRAMES: dict[str, Callable[[Draw, str, str], str]] = {
 
 
 def _make(draw: Draw) -> Drawn | None:
-    frame, label = draw.pick(tuple(FRAMES)), draw.pick(LABELS)
+    frame, label = draw.pick(tuple(FRAMES)), draw.turn(LABELS)
     text = FRAMES[frame](draw, _company(draw), label)
     text = text[0].upper() + text[1:]
     return Drawn({"text": text, "label": label, "frame": frame}, text, re.sub(r"\d+", "#", text))
