@@ -46,7 +46,11 @@ def evaluate(model: Any, capsys: pytest.CaptureFixture[str], **options: Any) -> 
     """The result's path, and what was said beside it."""
     eval_command(str(model), suites=options.pop("suites", ["mine.yaml"]), **options)
     out, err = capsys.readouterr()
-    return Path(out.strip().splitlines()[-1]), err
+    paths = [Path(line) for line in out.strip().splitlines()]
+    (page,) = (path for path in paths if path.name.endswith(".items.html"))
+    assert page.is_file()
+    (result,) = (path for path in paths if path.suffix == ".json")
+    return result, err
 
 
 def test_results_stand_in_the_run_and_the_table_on_the_terminal(run: Path, capsys: pytest.CaptureFixture[str]):

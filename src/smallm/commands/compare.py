@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import json
 import re
-import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from smallm.commands.evaluate import renew_report
-from smallm.core.console import say
+from smallm.core.console import say, wrapped
 from smallm.core.errors import UserError
 
 WIDTH = 100
@@ -266,7 +265,7 @@ def table(comparison: dict[str, Any]) -> str:
         texts.append(
             f"p is corrected for several tasks ({comparison['correction']}); flips: right to wrong, wrong to right."
         )
-    return "\n".join([*lines, *(textwrap.fill(text, WIDTH, subsequent_indent="  ") for text in texts)])
+    return "\n".join([*lines, *(wrapped(text, WIDTH) for text in texts)])
 
 
 def _cells(task: dict[str, Any]) -> tuple[str, ...]:

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
-import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from smallm.core.console import count, duration, say, warn
+from smallm.core.console import count, duration, say, warn, wrapped
 from smallm.core.errors import UserError
 
 DEFAULT_SUITE = "smallm"
@@ -221,7 +220,7 @@ def table(result: dict[str, Any], order: Sequence[str] = ()) -> str:
             items = str(task["items"]) if number == 0 else ""
             rows.append((shown, metric, _value(figure), _interval(figure), items, notes))
     lines = [f"{suite} on {model['name']}{size} ({duration(result.get('seconds', 0.0))})", "", *_columns(rows)]
-    sentences = [textwrap.fill(text, WIDTH, subsequent_indent="  ") for text in _sentences(result)]
+    sentences = [wrapped(text, WIDTH) for text in _sentences(result)]
     return "\n".join([*lines, "", *sentences])
 
 

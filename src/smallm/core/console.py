@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 import shutil
 import sys
+import textwrap
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -81,3 +82,8 @@ def count(n: float, unit: str = "") -> str:
             number = f"{n / limit:.0f}" if abs(n) >= 999.5 * limit else f"{n / limit:.3g}"
             return f"{number}{suffix if not unit else ' ' + suffix + unit}"
     return f"{n:.3g}{' ' + unit if unit else ''}" if isinstance(n, float) else f"{n}{' ' + unit if unit else ''}"
+
+
+def wrapped(text: str, width: int = 100) -> str:
+    """A paragraph of at most `width` columns, later lines indented; a path or a command's word is never broken."""
+    return textwrap.fill(text, width, subsequent_indent="  ", break_on_hyphens=False, break_long_words=False)
