@@ -114,7 +114,8 @@ How to read it:
 
 - Bits per byte do not depend on the tokenizer, so models with different vocabularies stand side by side. TinyStories is
   stories260K's own kind of text, and these stories may have been in its training: its training data was not checked.
-  Models of ours were trained on other stories (from a grammar of ours) and on documentation.
+  Models of ours were trained on other stories (from a grammar of ours) and on documentation. `half` had half of the
+  quickstart's tokens (`smallm run quickstart --run half --set train.tokens=525k`).
 - stories260K's tokenizer has no pieces for rare letters and falls back to bytes; lower-cased text is strange to it.
 - BLiMP asks for grammar, not for knowledge: it is the task that tells models of this size apart. Of its paradigms, the
   best and the worst for stories260K:
