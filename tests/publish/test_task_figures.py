@@ -157,6 +157,14 @@ def test_curves_have_one_figure_a_scale_and_none_without_rows(run: Path, result:
     assert suite_curves([{"step": 0, "tokens": 0}], [result]) == []
 
 
+def test_a_task_has_one_curve_and_the_title_says_of_how_many_items():
+    rows = [{"step": i, "tokens": 100 * i, "tasks": {"x": {"acc": 0.2 + i / 10, "acc_norm": 0.9}}} for i in range(3)]
+    (figure,) = suite_curves(rows, [], 50)
+    assert "of at most 50 items" in figure.title
+    assert len(points(figure)) == 3
+    assert not any("90" in p[2] for p in points(figure))
+
+
 def test_every_figure_is_well_formed_and_follows_the_theme(run: Path, result: Result, tmp_path: Path):
     figures = result_figures(result, items_table(run, result))
     assert list(figures) == ["scores", "domains", "reliability", "length", "generated-length"]

@@ -154,14 +154,19 @@ def generated_length(result: Result, items: Any, name: str = "generated-length")
     return _grid(name, "Length of what it generates, against the reference", _items_file(result), found, panel)
 
 
-def suite_curves(metrics: list[dict[str, Any]], results: list[Result]) -> list[Figure]:
-    """Scores of the tasks that were run while training, over tokens seen; one figure a scale, chance dashed."""
+def suite_curves(metrics: list[dict[str, Any]], results: list[Result], items: int | None = None) -> list[Figure]:
+    """Scores of the tasks that were run while training, over tokens seen; one figure a scale, chance dashed.
+
+    The primary metric of each task (the first one, where no result says which). `items`: of each task, for the title.
+    """
+    primary = {task: content["primary"] for result in results for task, content in result.tasks.items()}
     series: dict[tuple[str, str], list[tuple[float, float]]] = {}
     for row in metrics:
         for task, found in (row.get("tasks") or {}).items():
-            for metric, value in (found or {}).items():
-                if (value := finite(value)) is not None and row.get("tokens") is not None:
-                    series.setdefault((task, metric), []).append((row["tokens"], value))
+            metric = primary.get(task) or next(iter(found or {}), "")
+            value = finite((found or {}).get(metric))
+            if value is not None and row.get("tokens") is not None:
+                series.setdefault((task, metric), []).append((row["tokens"], value))
     chance = {
         (task, metric): finite(figure.get("chance"))
         for result in results
@@ -175,13 +180,17 @@ def suite_curves(metrics: list[dict[str, Any]], results: list[Result]) -> list[F
             by_axis.setdefault(say.scale(key[1]).axis, []).append(key)
     groups = [(axis, keys[i : i + PANELS]) for axis, keys in by_axis.items() for i in range(0, len(keys), PANELS)]
     return [
-        _suite_curve(f"suite-{i}", axis, {k: series[k] for k in keys}, chance)
+        _suite_curve(f"suite-{i}", axis, {k: series[k] for k in keys}, chance, items)
         for i, (axis, keys) in enumerate(groups, 1)
     ]
 
 
 def _suite_curve(
-    name: str, axis: str, lines: dict[tuple[str, str], list[tuple[float, float]]], chance: dict[Any, float | None]
+    name: str,
+    axis: str,
+    lines: dict[tuple[str, str], list[tuple[float, float]]],
+    chance: dict[Any, float | None],
+    items: int | None,
 ) -> Figure:
     def draw(ax: Any, plot: Callable[[Any, Line], None]) -> None:
         for i, ((task, metric), points) in enumerate(lines.items()):
@@ -201,7 +210,8 @@ def _suite_curve(
         columns = 3 if ax.figure.get_figwidth() > 6 else 1
         ax.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=columns, borderaxespad=0.2, handlelength=1.6)
 
-    title = f"Tasks while training, {axis}" + ("; dashed lines are chance" if any(map(chance.get, lines)) else "")
+    few = f" of at most {items} items" if items else ""
+    title = f"Tasks while training, {axis}{few}" + ("; dashed lines are chance" if any(map(chance.get, lines)) else "")
     extra = 0.2 * len(lines)
     return draw_figure(name, title, "base/metrics.jsonl", {"wide": 3.6, "narrow": 2.7 + extra}, draw)
 

@@ -65,7 +65,7 @@ def view_of_tasks(facts: Facts, *, drawn: bool = True) -> TasksView:
             for r in results
         ],
         comparisons=[_comparison(c, drawn=drawn) for c in facts.comparisons],
-        curves=suite_curves(facts.metrics, results) if drawn else [],
+        curves=suite_curves(facts.metrics, results, facts.recipe.eval.every_items) if drawn else [],
         chance=say.chance_sentence(results),
         held_out_page=held_out.page if held_out else None,
     )
