@@ -63,6 +63,9 @@ SHAPES = {
     ),
 }
 BATCH_SIZES = (1, 4, 16, 64)
+# lm-eval registers a class by a decorator that forgets its type.
+HF: Any = HFLM
+OURS: Any = SmallmLM
 TASKS = ("ARC", "PIQA", "LAMBADA", "BLiMP", "perplexity", "ARC five-shot")
 TOLERANCE = {"float32": 1e-3, "bfloat16": 0.15}
 
@@ -126,12 +129,12 @@ def scores(lm: Any, items: Sequence[Item]) -> list[float]:
     return [float(x) for x, _ in lm.loglikelihood(wanted, disable_tqdm=True)]
 
 
-def their_model(folder: Path, dtype: str, batch_size: int) -> HFLM:
+def their_model(folder: Path, dtype: str, batch_size: int) -> Any:
     device = "cuda" if torch.cuda.is_available() else "cpu"
-    return HFLM(pretrained=str(folder), dtype=dtype, batch_size=batch_size, device=device, add_bos_token=False)
+    return HF(pretrained=str(folder), dtype=dtype, batch_size=batch_size, device=device, add_bos_token=False)
 
 
-def best_batch_size(lm: HFLM, items: Sequence[Item]) -> int:
+def best_batch_size(lm: Any, items: Sequence[Item]) -> int:
     """The fastest of BATCH_SIZES on a few items; a size that takes twice as long as the best ends the search."""
     best, fastest = BATCH_SIZES[0], float("inf")
     for size in BATCH_SIZES:
@@ -191,7 +194,7 @@ def accuracy(items: Sequence[Item], found: Sequence[float]) -> float | None:
 # ---------------------------------------------------------------------------------------------- arithmetic
 
 
-def flops_ratio(lm: SmallmLM, config: ModelConfig, items: Sequence[Item], shares: int) -> float:
+def flops_ratio(lm: Any, config: ModelConfig, items: Sequence[Item], shares: int) -> float:
     """FLOPs of every request whole, logits everywhere, over those of the tree's nodes, logits where they are scored."""
     body, head = 2 * non_embedding_parameters(config), 2 * config.vocab_size * config.width
     whole = shared = 0
@@ -220,7 +223,7 @@ def flops_ratio(lm: SmallmLM, config: ModelConfig, items: Sequence[Item], shares
 def peak_above_model(side: str, folder: Path, dtype: str, batch_size: int, items: Sequence[Item]) -> int:
     """Bytes above what the process held with the model loaded and warm. Linux: the kernel's own high-water mark."""
     lm = (
-        SmallmLM(pretrained=str(folder), dtype=dtype, add_bos_token=False)
+        OURS(pretrained=str(folder), dtype=dtype, add_bos_token=False)
         if side == "ours"
         else their_model(folder, dtype, batch_size)
     )
@@ -290,7 +293,7 @@ def checkpoint(model: str, folder: Path, data: Path) -> tuple[Path, ModelConfig]
     return path, decoder.config
 
 
-def fits(lm: SmallmLM, item: Item) -> bool:
+def fits(lm: Any, item: Item) -> bool:
     """Whether every choice fits the window: lm-eval stops with an assertion where one does not."""
     return len(item.requests[0]) == 1 or all(len(lm.tok_encode(r[1])) <= lm.max_length for r in item.requests)
 
@@ -299,7 +302,7 @@ def run_case(
     model: str, folder: Path, config: ModelConfig, task: str, items: list[Item], shares: int, dtype: str
 ) -> dict[str, Any]:
     theirs = quiet(lambda: their_model(folder, dtype, 1))
-    ours = SmallmLM(pretrained=str(folder), dtype=dtype, add_bos_token=False)
+    ours = OURS(pretrained=str(folder), dtype=dtype, add_bos_token=False)
     whole = len(items)
     items = [item for item in items if fits(ours, item)]
     size = quiet(lambda: best_batch_size(theirs, items[: 8 if task == "ARC five-shot" else 24]))

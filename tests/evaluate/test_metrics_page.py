@@ -152,7 +152,7 @@ def test_brier_score_and_calibration_error() -> None:
 
 def test_the_items_are_read_in_three_lines(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     sums, wrong = SECTIONS["The items in three lines of pandas"].python
-    assert len(sums.strip().split("\n")) == 3
+    assert len([line for line in sums.split("\n") if line]) == 3
     result = result_of([[("a", -1.0), ("bb", -2.0)], [("cc", -3.0), ("d", -2.0)], [("eee", -1.0), ("f", -9.0)]])
     documents = Scores(["x", "y"], ["s", "s"], np.array([24.0, 66.0]), np.array([8, 20]), np.array([30, 90]))
     held_out = held_out_result(tmp_path, documents)
