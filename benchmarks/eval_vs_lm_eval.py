@@ -209,7 +209,7 @@ def flops_ratio(lm: Any, config: ModelConfig, items: Sequence[Item], shares: int
                     pairs.append(([lm.prefix_token_id], lm.tok_encode(request[1])))
                 else:
                     pairs.append(lm._encode_pair(*request))
-        chains = [chain_of(i, *pair, lm.max_length) for i, pair in enumerate(pairs)]
+        chains = [chain_of(i, context, continuation, lm.max_length) for i, (context, continuation) in enumerate(pairs)]
         whole += sum(len(c.inputs) for c in chains) * (body + head)
         for group in plan(chains):
             nodes = len(group.stem) + sum(len(row.ids) for row in group.rows)
