@@ -87,11 +87,7 @@ def test_an_adapter_is_scored_with_its_base_and_unmerged(adapter: Path):
     assert scorer.weights_sha256 != base.weights_sha256
     ids = scorer.tokenizer.encode("the cat")
     [answer] = scorer.generate(["the cat"], max_new_tokens=12)
-    wanted = plain_greedy(model, ids, 12, usable=len(scorer.tokenizer), ends=[0])
-    with torch.inference_mode():
-        best = model(torch.tensor([[*ids, *wanted]])).logits[0, len(ids) - 1 : -1].topk(2).values
-    # Two tokens whose logits are equal up to rounding may change places with the batch.
-    assert answer == scorer.tokenizer.decode(wanted) or (best[:, 0] - best[:, 1]).min() < 1e-5
+    assert answer == scorer.tokenizer.decode(plain_greedy(model, ids, 12, usable=len(scorer.tokenizer), ends=[0]))
 
 
 def test_an_adapters_base_is_found_from_the_working_directory_too(adapter: Path, tmp_path: Path, monkeypatch: Any):
