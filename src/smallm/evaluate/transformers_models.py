@@ -39,7 +39,7 @@ def load_transformers(
     if "auto_map" in raw and not trust_remote_code and raw.get("model_type") not in KNOWN:
         raise UserError(
             f"{directory}: this model needs Python code of its own (auto_map in {CONFIG}). Read that code, and pass "
-            "trust_remote_code=True (--trust-remote-code) if it may run on this machine."
+            "trust_remote_code=True (--allow-remote-code) if it may run on this machine."
         )
     if raw.get("quantization_config") and quantise:
         raise UserError(f"{directory}: its weights are quantised already. Leave load_in_4bit and load_in_8bit out.")
