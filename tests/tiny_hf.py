@@ -78,7 +78,9 @@ def make_model(directory: Path, family: str = "llama", *, seed: int = 0, window:
         ),
         "bert": lambda: t.BertForMaskedLM(t.BertConfig(**shared, pad_token_id=1)),
     }
-    model = makers[family]()
+    with torch.random.fork_rng():  # what was drawn before a test must not decide which model it gets
+        torch.manual_seed(seed)
+        model = makers[family]()
     generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():
         for parameter in model.parameters():
