@@ -259,6 +259,45 @@ def compare(
 
 @app.command()
 @guarded
+def audit(
+    recipe: RecipeArg,
+    name: Annotated[str, typer.Option("--run", metavar="NAME", help="Directory below runs/, or a path.")] = "",
+    rows: Annotated[int, typer.Option("--rows", min=0, help="Rows to show.")] = 5,
+    overrides: SetOption = [],  # noqa: B006
+    json: JsonOption = False,
+) -> None:
+    """Which tokens of the fine-tuning set are trained, shown and checked.
+
+    Fails (exit 2) on whatever would train something else than the recipe says. Trains nothing.
+    """
+    from smallm.commands.audit import audit_command
+
+    audit_command(recipe, name=name, rows=rows, overrides=overrides, as_json=json)
+
+
+@app.command()
+@guarded
+def export(
+    model: ModelArg,
+    to: Annotated[str, typer.Option("--to", metavar="FORMAT", help="merged: one model of base and adapter.")],
+    out: Annotated[Path | None, typer.Option(metavar="DIR", help="Default: export/FORMAT in the model's run.")] = None,
+    base: Annotated[
+        str, typer.Option(help="merged: auto, original, or dequantised (the 4-bit base that was trained on).")
+    ] = "auto",
+    dtype: Annotated[str, typer.Option(help="Of the written weights: auto, float32, bfloat16 or float16.")] = "auto",
+    force: Annotated[
+        bool, typer.Option("--force", help="Write it even where it is not equal to the evaluated model.")
+    ] = False,
+    json: JsonOption = False,
+) -> None:
+    """Write a model in another form, and check that it is still the same."""
+    from smallm.commands.export import export_command
+
+    export_command(model, to=to, out=out, base=base, dtype=dtype, force=force, as_json=json)
+
+
+@app.command()
+@guarded
 def doctor(json: JsonOption = False) -> None:
     """What this machine has and what smallm will use."""
     from smallm.commands.doctor import doctor_command

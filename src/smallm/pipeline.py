@@ -103,6 +103,34 @@ def check_suites(recipe: Recipe) -> None:
         check(recipe.eval)
 
 
+def examples_config(recipe: Recipe) -> dict[str, Any]:
+    """Every option of the examples, their rendering and their split (of a path only its last part)."""
+    tune = affecting(recipe.finetune)
+    for source in tune["data"]:
+        source["path"] = PurePath(source["path"]).name if source["path"] else None
+    return {"finetune": {k: tune[k] for k in OF_EXAMPLES}, "seed": recipe.seed}
+
+
+def tune_config(recipe: Recipe) -> dict[str, Any]:
+    """What shapes the training, beside the tokens and the base (whose hashes are inputs)."""
+    tune = affecting(recipe.finetune)
+    left_out = {*OF_EXAMPLES, *OF_TUNED_EVALUATION, "model"} - {"max_length"}
+    return {"finetune": {k: v for k, v in tune.items() if k not in left_out}, "seed": recipe.seed}
+
+
+def tuned_evaluation_config(recipe: Recipe) -> dict[str, Any]:
+    tune = affecting(recipe.finetune)
+    return {k: tune[k] for k in OF_TUNED_EVALUATION if k != "general"} | {"seed": recipe.seed}
+
+
+# Which keys of `finetune` belong to which of its stages; the training has all others.
+OF_EXAMPLES = (
+    "name", "revision", "data", "task", "prompt", "system", "labels", "validation", "test", "max_length", "too_long",
+    "train_on",
+)  # fmt: skip
+OF_TUNED_EVALUATION = ("task", "language", "labels", "test_items", "max_new_tokens", "general")
+
+
 def report_config(recipe: Recipe) -> dict[str, Any]:
     return dataclasses.asdict(recipe)
 
@@ -171,11 +199,58 @@ STAGES: tuple[Stage, ...] = (
         lazy("smallm.publish.report:make_report"),
         report_config,
         inputs=("data", "tokenizer", "tokens/base", "base", "eval"),
-        beside=("eval/*.json",),
+        beside=("eval/*.json", "eval/*/*.json"),
     ),
 )
 # After these, the cards of what is there are written: a run that is stopped has them too.
-CARDS_AFTER = ("data", "train")
+CARDS_AFTER = ("data", "train", "examples", "tune", "compare")
+
+
+def stages_of(recipe: Recipe) -> tuple[Stage, ...]:
+    """The stages of a recipe: a training from scratch where it has sources, a fine-tuning where it has examples."""
+    *pretraining, report = STAGES
+    scratch = bool(recipe.data.sources) or not recipe.finetune.data
+    tuning = tuning_stages(recipe) if recipe.finetune.data else ()
+    inputs = (report.inputs if scratch else ()) + tuple(stage.artefact for stage in tuning)
+    return (*(pretraining if scratch else ()), *tuning, dataclasses.replace(report, inputs=inputs))
+
+
+def tuning_stages(recipe: Recipe) -> tuple[Stage, ...]:
+    """Examples to masked tokens, those to an adapter, that against its base. The base is the run's own or another."""
+    name, own = recipe.finetune.name, recipe.finetune.model is None
+    base = ("base",) if own else ()
+    model = lazy("smallm.finetune.base:fingerprint")
+    tokens, tuned = f"tokens/{name}", f"tuned/{name}"
+    return (
+        Stage(
+            "examples",
+            tokens,
+            lazy("smallm.finetune.tokens:make_tokens"),
+            examples_config,
+            inputs=("tokenizer",) if own else (),
+            fingerprint=lazy("smallm.finetune.tokens:fingerprint"),
+        ),
+        Stage(
+            "tune",
+            tuned,
+            lazy("smallm.finetune.stage:tune"),
+            tune_config,
+            inputs=(tokens, *base),
+            fingerprint=model,
+            unkeyed=_CLOCKED,
+            costly=True,
+        ),
+        Stage(
+            "compare",
+            f"eval/{name}",
+            lazy("smallm.finetune.compare:compare_with_base"),
+            tuned_evaluation_config,
+            inputs=(tokens, tuned, *base),
+            fingerprint=lazy("smallm.finetune.compare:fingerprint"),
+        ),
+    )
+
+
 write_cards = lazy("smallm.publish.cards:write_cards")
 
 
@@ -194,20 +269,21 @@ def run_pipeline(
     run: Run,
     only: Collection[str] = (),
     redo: bool = False,
-    stages: tuple[Stage, ...] = STAGES,
+    stages: tuple[Stage, ...] | None = None,
 ) -> list[Outcome]:
     """Make the stages that are not done (of `only`, if given), in order, holding the run's lock.
 
     Raises UserError when the directory holds another recipe's run, when a stage is unknown, and
     whatever a stage raises; what was finished before stays finished.
     """
+    stages = stages_of(recipe) if stages is None else stages
     names = [stage.name for stage in stages]
     for name in only:
         if name not in names:
             near = difflib.get_close_matches(name, names, 1)
             hint = f" Did you mean `{near[0]}`?" if near else ""
             raise UserError(f"--only {name}: no such stage; there are {', '.join(names)}.{hint}")
-    if not recipe.data.sources and (not only or "data" in only):
+    if not recipe.data.sources and "data" in names and (not only or "data" in only):
         raise UserError(
             f"{recipe.name}: data.sources is empty, so there is no text. "
             "Name a file, a folder or a source: --set data.sources=[FILE]"

@@ -67,6 +67,7 @@ def _section(cls: type, **given_values: st.SearchStrategy) -> st.SearchStrategy:
 SOURCES = _section(
     config.SourceConfig, path=TEXT.map(lambda t: "/" + t), hub=st.none(), synth=st.none(), builtin=st.none()
 )
+TUNE_SOURCES = _section(config.TuneSource, path=TEXT.map(lambda t: "/" + t), hub=st.none() | TEXT, synth=st.none())
 PATHS = st.none() | TEXT.map(lambda t: "/nowhere/" + t)
 RECIPES = _section(
     Recipe,
@@ -79,6 +80,17 @@ RECIPES = _section(
         batch_tokens=st.integers(1000, 10**6),
         tokens=st.integers(10**6, 10**12),
         init_from=st.none(),
+    ),
+    finetune=_section(
+        config.FinetuneConfig,
+        data=st.lists(TUNE_SOURCES, max_size=2),
+        name=st.just("tuned"),
+        model=st.just("/nowhere/a-model"),
+        general=PATHS,
+        task=st.just("instruct"),
+        labels=st.just([]),
+        method=st.just("lora"),
+        lora_target_modules=st.just("all-linear") | st.lists(TEXT, max_size=2),
     ),
     eval=_section(
         config.EvalConfig,
@@ -119,7 +131,7 @@ def test_the_schema_has_exactly_the_keys_of_the_dataclasses_and_their_defaults(t
 
 
 def test_every_key_has_a_help_text() -> None:
-    sections = {"data", "tokenizer", "model", "train", "eval", "report"}
+    sections = {"data", "tokenizer", "model", "train", "finetune", "eval", "report"}
     assert [k for k, f in keys_of().items() if not f.metadata.get("help") and k not in sections] == []
 
 
@@ -217,7 +229,7 @@ def test_a_rule_is_no_rule_for_the_defaults() -> None:
         ("model: {n_layer: 1}", "`n_layer` (nanoGPT) is `model.layers` here."),
         ("train: {max_iters: 1}", "tokens = max_iters x batch_size x gradient_accumulation_steps x block_size"),
         ("sequence_len: 1", "`sequence_len` (Axolotl) is `model.context` here"),
-        ("train: {lora_r: 1}", "comes with fine-tuning"),
+        ("train: {lora_r: 1}", "train.lora_r is not a key of `train`. Did you mean `finetune.lora_r`?"),
         ("train: {zzz: 1}", "Its keys: tokens, batch_tokens"),
         (
             "data: {sources: [{path: x, txet: y}]}",

@@ -45,7 +45,7 @@ class SourceConfig:
 
     path: str | None = key(None, "file, folder or glob: .txt .md .jsonl .json(.gz .zst) .parquet .csv")
     hub: str | None = key(None, "a dataset of the Hugging Face Hub, streamed")
-    synth: Literal["stories"] | None = key(None, "a generator of ours")
+    synth: Literal["stories", "sentences"] | None = key(None, "a generator of ours")
     builtin: Literal["python-docs"] | None = key(None, "text found on every machine")
     name: str | None = key(None, "the source's name in cards and reports; default from the above")
     text: str = key("text", "the field or column that holds the text")
@@ -169,6 +169,108 @@ class TrainConfig:
 
 
 @dataclass(frozen=True)
+class TuneSource:
+    """One set of examples. Exactly one of path, hub and synth is set; `hub` may stand beside `path`.
+
+    With both, the file is read where it is there, else the data set of the Hub: the choice is said.
+    """
+
+    path: str | None = key(None, "file, folder or glob: .jsonl .json .csv .tsv .parquet (.gz .zst)")
+    hub: str | None = key(None, "a dataset of the Hugging Face Hub, streamed; beside `path`, where the file is absent")
+    synth: Literal["translation", "sentiment", "clauses", "questions", "arithmetic"] | None = key(
+        None, "a generator of ours, with train and test halves"
+    )
+    name: str | None = key(None, "the set's name in cards and reports; default from the above")
+    format: Literal["auto", "messages", "prompt-completion", "alpaca", "sharegpt", "text", "columns"] = key(
+        "auto", "the shape of a record; auto finds it in the first records and says so"
+    )
+    reader: Literal["statutes", "ner-tagging", "cuad-clauses"] | None = key(
+        None, "for files of a shape of their own: laws in Markdown, CoNLL columns, CUAD's table"
+    )
+    prompt: str | None = key(None, "columns: template of the prompt, {{field}}; default: the task's")
+    answer: str | None = key(None, "columns: template of the answer, {{field}}; default: the task's")
+    input: str | None = key(None, "columns: the field that is asked about (text, sentence, question)")
+    output: str | None = key(None, "columns: the field that is learned (label, translation, answer)")
+    context: str | None = key(None, "columns: the field with the passage of a question")
+    label_names: list[str] = key([], "columns: what the labels 0, 1, 2, … mean, in their order")
+    cluster: str | None = key(None, "the field whose records stay in one split (a contract, a law)")
+    use: Literal["auto", "train", "validation", "test"] = key(
+        "auto", "which split these examples are; auto: drawn by hash (a generator: its own halves)"
+    )
+    weight: float = key(1.0, "how often it is seen, against the other sets: 2 is twice an epoch", gt=0)
+    items: int = key(0, "at most so many examples, drawn by hash; 0 = all (a generator: 20,000)", ge=0)
+    subset: str | None = key(None, "the Hub dataset's configuration")
+    split: str = key("train", "the Hub dataset's split")
+    revision: str | None = key(None, "the Hub dataset's commit")
+    license: str | None = key(None, "SPDX identifier or 'other', for the card")
+
+
+@dataclass(frozen=True)
+class FinetuneConfig:
+    """One fine-tuning: examples in, an adapter (or a whole model) out. Runs when `data` is set."""
+
+    name: str = key("tuned", "names tokens/<name> and tuned/<name>")
+    model: str | None = key(None, "MODEL to tune: directory, run or Hub name; default: this recipe's own base")
+    revision: str | None = key(None, "the Hub model's commit")
+    data: list[TuneSource] = key([], "the examples; a string is a path, `hub:NAME` or `synth:NAME`")
+    task: Literal["instruct", "translation", "qa", "classification"] = key(
+        "instruct", "decides the default prompt and the metrics"
+    )
+    prompt: str | None = key(None, "template of the prompt, {{field}}; default: the task's")
+    system: str | None = key(None, "system message before every conversation")
+    labels: list[str] = key([], "classification: the classes; empty = those of the training examples")
+    language: str = key("en", "of the answers, for their scores")
+    validation: float = key(0.02, "share of the examples (by hash) for the curves", ge=0, lt=0.5)
+    test: float = key(0.05, "share of the examples (by hash) for base against tuned", ge=0, lt=0.5)
+    max_length: int = key(1024, "tokens of a packed row, and of the longest example", ge=8)
+    too_long: Literal["raise", "drop", "truncate"] = key(
+        "raise", "examples over max_length: stop, leave out, or cut the prompt's beginning; never the answer"
+    )
+    train_on: Literal["answers", "last-answer", "all"] = key(
+        "answers", "which tokens are learned: every assistant turn, the last one, or everything"
+    )
+    method: Literal["lora", "full"] = key("lora", "adapters, or every weight")
+    lora_r: int = key(16, "rank", ge=1)
+    lora_alpha: float = key(16.0, "scale: alpha / r (rslora: alpha / sqrt(r))", gt=0)
+    lora_dropout: float = key(0.0, "on the adapters' input", ge=0, lt=1)
+    lora_target_modules: str | list[str] = key("all-linear", "all-linear, or names; one that matches nothing stops")
+    lora_modules_to_save: list[str] = key([], "modules trained whole beside the adapters (embed_tokens, lm_head)")
+    use_rslora: bool = key(False, "rank-stabilised scale (Kalajdzievski 2023)")
+    use_dora: bool = key(False, "weight-decomposed adapters (Liu et al. 2024)")
+    load_in_4bit: bool = key(False, "QLoRA: the frozen base in NF4, double quantisation")
+    epochs: float = key(1.0, "passes over the examples", gt=0)
+    steps: int = key(0, "optimiser steps instead of epochs; 0 = by epochs", ge=0)
+    batch_rows: int = key(8, "rows of max_length in one optimiser step, over all devices", ge=1)
+    micro_rows: int = key(0, "rows in one forward pass; 0 = as many as fit", ge=0, affects=False)
+    optimizer: Literal["adamw", "adamw8bit", "paged_adamw8bit"] = key("adamw", "8-bit and paged through bitsandbytes")
+    learning_rate: float = key(2e-4, "peak rate", gt=0)
+    weight_decay: float = key(0.0, "decoupled, on matrices", ge=0)
+    beta1: float = key(0.9, "AdamW", ge=0, lt=1)
+    beta2: float = key(0.999, "AdamW", ge=0, lt=1)
+    grad_clip: float = key(1.0, "clip the global gradient norm here; 0 = never", ge=0)
+    schedule: Literal["wsd", "cosine", "linear", "constant"] = key("linear", "of the learning rate")
+    warmup_steps: int = key(0, "linear warm-up", ge=0)
+    final_learning_rate: float = key(0.0, "share of the peak rate at the last step", ge=0, le=1)
+    dtype: Literal["auto", "float32", "bfloat16", "float16"] = key(
+        "auto", "of the frozen weights and the arithmetic: bfloat16, on Turing float16 with a scaler, else float32"
+    )
+    activation_checkpointing: Literal["auto", "on", "off"] = key(
+        "auto", "recompute layers in the backward pass; auto: on where it would not fit otherwise", affects=False
+    )
+    validate_every: int = key(50, "optimiser steps between validations (first and last always)", ge=1, affects=False)
+    keep_best: bool = key(True, "the result is the checkpoint of the lowest validation loss, not the last")
+    patience: int = key(0, "stop after so many validations without a better one; 0 = never", ge=0)
+    log_every: int = key(10, "steps between lines on the console", ge=1, affects=False)
+    checkpoint_every: int = key(100, "steps between checkpoints", ge=1, affects=False)
+    checkpoint_minutes: float = key(10.0, "and at least every so many minutes", gt=0, affects=False)
+    keep_checkpoints: int = key(2, "newest checkpoints kept", ge=1, affects=False)
+    test_items: int = key(300, "items of base against tuned, drawn by hash", ge=1)
+    max_new_tokens: int = key(128, "of a generated answer", ge=1)
+    general: str | None = key(None, "text for forgetting: a file; default: the run's held-out text, else Python's docs")
+    notice: str = key("", "said on card, report and demo: `no legal advice`", affects=False)
+
+
+@dataclass(frozen=True)
 class EvalConfig:
     """Held-out bits per byte and perplexity, and suites of tasks."""
 
@@ -203,6 +305,7 @@ class Recipe:
     tokenizer: TokenizerConfig = field(default_factory=TokenizerConfig)
     model: ModelConfig = field(default_factory=ModelConfig)
     train: TrainConfig = field(default_factory=TrainConfig)
+    finetune: FinetuneConfig = field(default_factory=FinetuneConfig)
     eval: EvalConfig = field(default_factory=EvalConfig)
     report: ReportConfig = field(default_factory=ReportConfig)
 

@@ -30,7 +30,14 @@ from smallm.core.yamltree import Origin, Tree
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 SPECIAL_TOKENS, BYTES = 32, 256  # of every BPE and unigram vocabulary (DESIGN.md, tokenizer)
 # They go with the text: a recipe that extends another with other sources does not inherit them.
-ABOUT_THE_TEXT = (("prompts",), ("train", "prompts"), ("eval", "stories"), ("eval", "suites"))
+ABOUT_THE_TEXT = (("prompts",), ("train", "prompts"), ("eval", "stories"), ("eval", "suites"), ("finetune",))
+# Keys that hold one path; the third says whether it may be a name of the Hub instead.
+ONE_PATH = (
+    ("tokenizer", "path", False),
+    ("train", "init_from", True),
+    ("finetune", "model", True),
+    ("finetune", "general", False),
+)
 OF_ONE_FILE = (("name",), ("description",))
 
 
@@ -167,23 +174,25 @@ def _resolve_paths(tree: Tree, folder: Path, only: yamltree.Path = ()) -> None:
     def touched(*path: str | int) -> bool:
         return path[: len(only)] == only[: len(path)]
 
-    data, tokenizer, train = (tree.value.get(k) for k in ("data", "tokenizer", "train"))
-    if isinstance(data, dict) and isinstance(data.get("sources"), (str, dict)):
-        data["sources"] = [data["sources"]]  # one source needs no list
-    if isinstance(data, dict) and isinstance(data.get("sources"), list):
-        for i, source in enumerate(data["sources"]):
-            if not touched("data", "sources", i):
+    for section, key in (("data", "sources"), ("finetune", "data")):
+        values = tree.value.get(section)
+        if isinstance(values, dict) and isinstance(values.get(key), (str, dict)):
+            values[key] = [values[key]]  # one source needs no list
+        for i, source in enumerate(
+            values[key] if isinstance(values, dict) and isinstance(values.get(key), list) else ()
+        ):
+            if not touched(section, key, i):
                 continue
             if isinstance(source, str):
-                source = data["sources"][i] = read_source(source)
+                source = values[key][i] = read_source(source)  # type: ignore[index]
             if isinstance(source, dict) and isinstance(source.get("path"), str):
                 source["path"] = _absolute(source["path"], folder)
-    if isinstance(tokenizer, dict) and isinstance(tokenizer.get("path"), str) and touched("tokenizer", "path"):
-        tokenizer["path"] = _absolute(tokenizer["path"], folder)
-    if isinstance(train, dict) and isinstance(train.get("init_from"), str) and touched("train", "init_from"):
-        here = _absolute(train["init_from"], folder)
-        if Path(here).exists():  # otherwise it is a name of the Hub
-            train["init_from"] = here
+    for section, key, hub in ONE_PATH:
+        values = tree.value.get(section)
+        if isinstance(values, dict) and isinstance(values.get(key), str) and touched(section, key):
+            here = _absolute(values[key], folder)
+            if not hub or Path(here).exists():  # otherwise it is a name of the Hub
+                values[key] = here
     evaluation = tree.value.get("eval")
     if not isinstance(evaluation, dict):
         return
@@ -247,6 +256,7 @@ def rules(recipe: Recipe) -> list[tuple[str, str]]:
                 f"train.tokens is {train.tokens}, less than one step of train.batch_tokens ({train.batch_tokens}).",
             )
         )
+    broken += _finetune_rules(recipe)
     least = SPECIAL_TOKENS + BYTES
     if tokenizer.kind != "char" and tokenizer.path is None and tokenizer.vocab_size < least:
         broken.append(
@@ -264,6 +274,38 @@ def rules(recipe: Recipe) -> list[tuple[str, str]]:
                 "Leave model.vocab_size at 0: it then follows the tokenizer.",
             )
         )
+    return broken
+
+
+def _finetune_rules(recipe: Recipe) -> list[tuple[str, str]]:
+    """Rules of `finetune`, where it is used."""
+    tune, broken = recipe.finetune, []
+    if not tune.data:
+        return broken
+    if not NAME.fullmatch(tune.name):
+        broken.append(("finetune.name", f"finetune.name is `{tune.name}`: letters, digits, `.`, `_`, `-` only."))
+    if tune.model is None and not recipe.data.sources:
+        broken.append(
+            ("finetune.model", "finetune.model: name the MODEL to tune, or give data.sources to train one here first.")
+        )
+    if tune.model is None and tune.max_length > recipe.model.context:
+        broken.append(
+            (
+                "finetune.max_length",
+                f"finetune.max_length is {tune.max_length}, but the model that is trained here has a context of "
+                f"{recipe.model.context}. Lower it to that.",
+            )
+        )
+    if tune.method == "full" and tune.load_in_4bit:
+        broken.append(
+            ("finetune.load_in_4bit", "4-bit weights cannot be trained; only adapters on them (finetune.method: lora).")
+        )
+    if tune.labels and tune.task != "classification":
+        broken.append(
+            ("finetune.labels", f"finetune.labels has no use in task `{tune.task}`; set task: classification.")
+        )
+    if len(set(tune.labels)) < len(tune.labels):
+        broken.append(("finetune.labels", "finetune.labels names a class twice."))
     return broken
 
 

@@ -16,7 +16,7 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, create_model, model_validator
 
-from smallm.core.config import Recipe, SourceConfig
+from smallm.core.config import Recipe, SourceConfig, TuneSource
 
 _SIZE = re.compile(r"([0-9][0-9_]*(?:\.[0-9]+)?)\s*(k|K|M|B|G|T|[kKMGT]B|[KMGT]iB)?")
 _POWER = {"k": 1, "M": 2, "G": 3, "B": 3, "T": 4}
@@ -49,6 +49,18 @@ def exactly_one_kind(source: Any) -> Any:
     return source
 
 
+def one_set_of_examples(source: Any) -> Any:
+    """A set of examples says where it comes from: a generator, or a file, the Hub, or a file else the Hub."""
+    if source.synth is not None and (source.path is not None or source.hub is not None):
+        raise ValueError("has `synth` and something beside it; a generator stands alone")
+    if source.synth is None and source.path is None and source.hub is None:
+        raise ValueError("needs one of `path`, `hub`, `synth`, and has none of them")
+    return source
+
+
+_CHECKS: dict[type, Any] = {SourceConfig: exactly_one_kind, TuneSource: one_set_of_examples}
+
+
 @functools.cache
 def model_of(cls: type) -> type[BaseModel]:
     """The pydantic model of a configuration dataclass."""
@@ -65,9 +77,7 @@ def model_of(cls: type) -> type[BaseModel]:
         for item in (info, *extra):
             annotation = Annotated[annotation, item]
         fields[f.name] = (annotation, default)
-    validators: Any = (
-        {"exactly_one_kind": model_validator(mode="after")(exactly_one_kind)} if cls is SourceConfig else None
-    )
+    validators: Any = {"check": model_validator(mode="after")(_CHECKS[cls])} if cls in _CHECKS else None
     return create_model(
         cls.__name__,
         __config__=ConfigDict(extra="forbid", strict=True, allow_inf_nan=False, protected_namespaces=()),
@@ -127,6 +137,7 @@ def json_schema() -> dict[str, Any]:
         "extends": {"type": "string", "description": "build on this recipe: a packaged name or a file"},
         **schema["properties"],
     }
-    sources = schema["$defs"]["DataConfig"]["properties"]["sources"]
-    sources["items"] = {"anyOf": [{"type": "string"}, sources["items"]]}
+    for section, key in (("DataConfig", "sources"), ("FinetuneConfig", "data")):
+        sources = schema["$defs"][section]["properties"][key]
+        sources["items"] = {"anyOf": [{"type": "string"}, sources["items"]]}
     return schema

@@ -12,6 +12,7 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import ModuleType
 
 from smallm.core.config import DataConfig, Recipe, SourceConfig
 from smallm.core.console import say
@@ -112,7 +113,7 @@ def read(
         stats.modes["record"] += 1
         texts = hub.hub_texts(source, stats.bad)
     elif kind == "synth":
-        stats.modes["story"] += 1
+        stats.modes["story" if source.synth == "stories" else "record"] += 1
         texts = _synth_texts(source, seed, where)
     else:
         stats.modes["module"] += 1
@@ -180,13 +181,18 @@ def _path_texts(source: SourceConfig, data: DataConfig, name: str, where: str, s
             yield text
 
 
-def _synth_texts(source: SourceConfig, seed: int, where: str) -> Iterator[str]:
-    from smallm.data.synth import stories
+def _generator(source: SourceConfig) -> ModuleType:
+    """The module with the VERSION and the endless `generate` of a `synth` source."""
+    from smallm.data.synth import sentences, stories
 
+    return {"stories": stories, "sentences": sentences}[source.synth or ""]
+
+
+def _synth_texts(source: SourceConfig, seed: int, where: str) -> Iterator[str]:
     if source.size is None:
         raise UserError(f"{where}: synth: {source.synth} never ends: say how much, e.g. `size: 20MB`.")
     # A quarter more than asked for: the size limit counts as read() counts.
-    return iter(stories.generate(seed, source.size + source.size // 4 + 10_000))
+    return iter(_generator(source).generate(seed, source.size + source.size // 4 + 10_000))
 
 
 def source_files(source: SourceConfig, where: str = "data.sources[0]") -> list[SourceFile]:
@@ -201,9 +207,8 @@ def source_files(source: SourceConfig, where: str = "data.sources[0]") -> list[S
 def source_origin(source: SourceConfig, seed: int, hashes: HashCache, where: str) -> dict[str, object]:
     """What pins the source's text: files with hashes, a generator's version and seed, or a Hub commit."""
     if source.synth:
-        from smallm.data.synth import stories
-
-        return {"generator": f"synth:{source.synth}", "version": stories.VERSION, "seed": seed, "size": source.size}
+        version = _generator(source).VERSION
+        return {"generator": f"synth:{source.synth}", "version": version, "seed": seed, "size": source.size}
     if source.hub and not hub.is_local(source):
         revision = hub.commit(source.hub, source.revision)
         return {"dataset": source.hub, "commit": revision, "subset": source.subset, "split": source.split}

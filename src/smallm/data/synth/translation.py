@@ -40,7 +40,8 @@ def draw_pair(draw: Draw) -> tuple[str, Pair] | None:
     return "+".join([frame, *pair.features]), pair
 
 
-def _held_out(construction: str, pair: Pair) -> str:
+def held_out(construction: str, pair: Pair) -> str:
+    """Why the pair is a test's alone: `constructions`, `lemmas`; "" where train has it."""
     tags = set(construction.split("+"))
     if any(tags.issuperset(combination) for combination in HELD_OUT_CONSTRUCTIONS):
         return "constructions"
@@ -57,7 +58,7 @@ def _make(draw: Draw) -> Drawn | None:
         "german": pair.german,
         "construction": construction,
         "lemmas": list(pair.lemmas),
-        "held_out": _held_out(construction, pair),
+        "held_out": held_out(construction, pair),
     }
     return Drawn(record, pair.english, construction)
 
