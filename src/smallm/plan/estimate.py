@@ -21,10 +21,11 @@ from smallm.plan.memory import TrainingMemory, training_memory
 from smallm.plan.tables import DEFAULT_CARDS, card
 from smallm.plan.text import Text, text_at_hand
 from smallm.plan.time import Fit, on_card, on_this_machine
+from smallm.plan.tune import arithmetic_of_tuning
 
 EPOCHS_TO_WARN = 4.0  # repeating text up to four times is as good as fresh text (Muennighoff et al. 2023)
 TOKENS_PER_PARAMETER = 20.0  # compute-optimal (Hoffmann et al. 2022)
-_ARITHMETIC = re.compile(r"# \S+ parameters \(|#   \S+ +.* at \S+ % of its peak")
+_ARITHMETIC = re.compile(r"# \S+ parameters \(|# (Q?LoRA|full): |#   \S+ +.*( at \S+ |assumed \S+ )% of its peak")
 CHARACTERS = 100  # ids of a character tokenizer before its text was read
 
 
@@ -140,7 +141,13 @@ def render(plan: Plan) -> str:
 
 
 def arithmetic(recipe: Recipe) -> str:
-    """The comment that opens a packaged recipe: parameters, tokens, FLOPs, hours and cost on three cards."""
+    """The comment that opens a packaged recipe: parameters, tokens, FLOPs, hours and cost; of what it trains."""
+    parts = [_pretraining(recipe)] if recipe.data.sources else []
+    parts += [arithmetic_of_tuning(recipe)] if recipe.finetune.data else []
+    return "\n".join(parts or [_pretraining(recipe)])
+
+
+def _pretraining(recipe: Recipe) -> str:
     plan = make_plan(recipe, DEFAULT_CARDS, here=False)
     hours = [
         f"#   {fit.machine:<9} {_hours(fit.hours)}, {fit.cost:,.2f} USD, at {100 * fit.efficiency:.0f} % of its peak"
