@@ -32,7 +32,7 @@ from smallm.model.families import save_pretrained, to_hf_config
 from smallm.model.presets import complete
 from smallm.train.loss import LossModel
 from smallm.train.optim import Optimizers
-from smallm.train.pack import Batch
+from smallm.train.corpus import Batch
 
 SHAPES = {
     "4M": ModelConfig(preset="llama", layers=4, width=256, heads=4, ffn_width=704, context=256, vocab_size=4096),

@@ -12,8 +12,9 @@ from train.tokens import documents_of, write_shard
 
 from smallm.core.errors import UserError
 from smallm.train import journal
+from smallm.train.corpus import Batch, Corpus
 from smallm.train.feed import Feed
-from smallm.train.pack import Batch, Corpus, Cursor, Rows
+from smallm.train.pack import Cursor, Rows
 
 
 def feed_at(path: Path, device: str = "cpu", lengths: tuple[int, ...] = (9, 30, 5, 40) * 20, vocab: int = 64) -> Feed:

@@ -14,12 +14,13 @@ from train.tokens import documents_of, write_shard
 from smallm.core.config import ModelConfig, TrainConfig
 from smallm.evaluate.bits_per_byte import Document, score_documents, summarise
 from smallm.model.decoder import Decoder
+from smallm.train.corpus import IGNORE, Batch, Corpus, trained_positions
 from smallm.train.feed import Feed, Global
 from smallm.train.job import Job, Validation
 from smallm.train.journal import read
 from smallm.train.loop import Trainer
 from smallm.train.loss import LossModel
-from smallm.train.pack import IGNORE, Batch, Corpus, Cursor, Rows, trained_positions, validation_batches
+from smallm.train.pack import Cursor, Rows, validation_batches
 
 T = 16
 

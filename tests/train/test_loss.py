@@ -10,8 +10,8 @@ from torch import nn
 
 from smallm.core.config import ModelConfig
 from smallm.model.decoder import Decoder
+from smallm.train.corpus import IGNORE, Batch, trained_positions
 from smallm.train.loss import LossModel, chunk_rows, chunked_cross_entropy, cross_entropy_reference
-from smallm.train.pack import IGNORE, Batch, trained_positions
 
 
 class Scaled(nn.Module):

@@ -17,7 +17,8 @@ from train.tokens import documents_of, write_shard
 from smallm.core.errors import UserError
 from smallm.core.tokenfile import TokenShard
 from smallm.train import pack
-from smallm.train.pack import IGNORE, Corpus, Cursor, Rows, cut, open_rows, pack_window, validation_batches
+from smallm.train.corpus import IGNORE, Corpus, Piece, trained_positions
+from smallm.train.pack import Cursor, Rows, cut, open_rows, pack_window, validation_batches
 
 lengths_and_context = st.tuples(st.lists(st.integers(1, 90), min_size=1, max_size=40), st.integers(2, 40))
 
@@ -49,7 +50,7 @@ def distinct(lengths: list[int]) -> list[np.ndarray]:
     return [np.arange(a, b, dtype=np.uint16) for a, b in pairwise(edges)]
 
 
-def one_epoch(rows: Rows) -> list[list[pack.Piece]]:
+def one_epoch(rows: Rows) -> list[list[Piece]]:
     epoch, found = rows.cursor.epoch, []
     while rows.cursor.epoch == epoch:
         found.extend(rows.take(1))
@@ -116,7 +117,7 @@ def test_a_cursor_in_a_later_window_packs_that_window_alone(monkeypatch: pytest.
     at = Rows(corpus, 16, 0)
     at.take(60)
     packed: list[int] = []
-    monkeypatch.setattr(pack, "pack_window", lambda p, c: packed.append(len(p)) or pack_window(p, c))
+    monkeypatch.setattr(pack, "pack_window", lambda p, c, **k: packed.append(len(p)) or pack_window(p, c, **k))
     resumed = Rows(corpus, 16, 0, cursor=at.cursor)
     assert resumed.take(4) == rows[60:64]
     assert len(packed) <= 2
@@ -218,12 +219,12 @@ def test_less_text_than_one_batch_is_refused_with_the_settings_to_change() -> No
 def test_trained_positions_hold_every_target_and_nothing_else_that_counts() -> None:
     targets_BT = torch.full((4, 100), IGNORE)
     targets_BT[1, 30:50] = 7
-    chosen = pack.trained_positions(targets_BT)
+    chosen = trained_positions(targets_BT)
     assert chosen is not None
     assert len(chosen) == 64
     assert len(set(chosen.tolist())) == 64
     assert (targets_BT.flatten()[chosen] != IGNORE).sum() == 20
-    assert pack.trained_positions(torch.zeros(4, 100)) is None
+    assert trained_positions(torch.zeros(4, 100)) is None
 
 
 def test_cut_pieces_cover_each_document_in_order() -> None:

@@ -15,7 +15,8 @@ from typing import Any
 import torch
 
 from smallm.model.attention import make_borders
-from smallm.train.pack import Batch, Cursor, Rows, trained_positions
+from smallm.train.corpus import Batch, trained_positions
+from smallm.train.pack import Cursor, Rows
 
 AHEAD = 4  # batches packed in advance
 

@@ -19,9 +19,10 @@ from torch import Tensor
 
 from smallm.core.config import TrainConfig
 from smallm.core.console import say
+from smallm.train.corpus import Corpus, Piece
 from smallm.train.feed import Feed
 from smallm.train.loss import LossModel
-from smallm.train.pack import Corpus, Cursor, Piece
+from smallm.train.pack import Cursor
 
 
 @dataclass

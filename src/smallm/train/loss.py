@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from smallm.core.console import warn
-from smallm.train.pack import IGNORE, Batch
+from smallm.train.corpus import IGNORE, Batch
 
 # Bytes of float32 logits in one chunk, but at least 512 positions. CPU: the passes over a chunk stay in the
 # last-level cache while the products stay large (V = 4,096, one core: 65 GFLOP/s at 16 MB, 57 at 4, 41 unchunked).

@@ -1,93 +1,34 @@
 """Documents to packed rows: the one kind of batch that every training eats.
 
-Rows of T tokens hold whole documents, best-fit; a document longer than T is cut into pieces.
-A piece is a segment: positions from 0, attention stays inside it (model/attention.py reads
-`segments_BT`). The target of every token is the token that follows in its document, of a
-document's last token its own first one (BOS, which separates documents). What a row has left
-is a segment of its own with targets -100: at most 1 % of an epoch, counted.
+Rows of T tokens hold whole documents, best-fit; in pretraining a document longer than T is cut into
+pieces, and what a row has left (at most 1 % of an epoch) is a segment of its own with targets -100,
+counted. In fine-tuning (`whole`) no document is ever cut. A piece is a segment: positions from 0,
+attention stays inside it (model/attention.py reads `segments_BT`). Targets are train/corpus.py's.
 
-The order is a function of (seed, epoch) alone, not of the budget: epoch -> shifted cuts and a
-shuffle of all pieces -> windows of about 1,024 rows, packed and shuffled one at a time -> rows.
-A position in it is three numbers (`Cursor`), so resuming costs one window. In memory are index
-arrays only; ids stay memory-mapped. Knows nothing of models or devices.
-Letters: B rows, T tokens of a row, N positions of a batch (B * T).
+The order is a function of (seed, epoch) alone, not of the budget: epoch -> shifted cuts (or copies by
+weight) and a shuffle of all pieces -> windows of about 1,024 rows, packed and shuffled one at a time ->
+rows. A position in it is three numbers (`Cursor`), so resuming costs one window. Knows nothing of
+models or devices. Letters: T tokens of a row.
 """
 
 from __future__ import annotations
 
 from bisect import bisect_right, insort
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field, replace
-from itertools import pairwise
-from typing import Any
+from dataclasses import dataclass, field
 
 import numpy as np
-import torch
-from torch import Tensor
 
 from smallm.core.errors import UserError
 from smallm.core.tokenfile import TokenShard
+from smallm.train.corpus import Batch, Corpus, Piece
 
-IGNORE = -100
 WINDOW_ROWS = 1024
 # A row may leave a tail instead of cutting a document as long as tails stay below this share of the
 # window: with the last row of the window (at most 1/1024) the promise of 1 % holds with room to spare.
 TAIL_SHARE = 0.004
 # One segment a row (no attention mask needed) where that wastes less than this share of all tokens.
 STREAM_WASTE = 0.008
-
-Piece = tuple[int, int, int]  # document number, first token within the document, tokens
-
-
-@dataclass
-class Batch:
-    """B packed rows. `n_trained` counts targets that are not -100 (known here, so no device is asked).
-
-    `single`: every row is one segment (and perhaps a tail after it), so plain causal attention is
-    exact and neither positions nor borders are needed. `trained_N` lists the flat positions to
-    compute a loss for, padded to a multiple of 64 with positions whose target is -100; None = all.
-    `borders` is what the attention backend made of `segments_BT`, once for all layers.
-    """
-
-    input_ids_BT: Tensor
-    targets_BT: Tensor
-    positions_BT: Tensor
-    segments_BT: Tensor
-    n_trained: int
-    document_ids: list[str]
-    single: bool = False
-    trained_N: Tensor | None = None
-    borders: Any = None
-
-    def rows(self, first: int, last: int) -> Batch:
-        """Rows first..last-1 as a batch; keeps the document ids of the whole."""
-        targets_BT = self.targets_BT[first:last]
-        return replace(
-            self,
-            input_ids_BT=self.input_ids_BT[first:last],
-            targets_BT=targets_BT,
-            positions_BT=self.positions_BT[first:last],
-            segments_BT=self.segments_BT[first:last],
-            n_trained=int((targets_BT != IGNORE).sum()),
-            trained_N=None,
-        )
-
-    def split(self, micro: int) -> list[Batch]:
-        """Micro-batches of at most `micro` rows, as even as can be (their sizes differ by one at most)."""
-        count = len(self.input_ids_BT)
-        parts = -(-count // micro)
-        edges = [count * i // parts for i in range(parts + 1)]
-        return [self.rows(a, b) for a, b in pairwise(edges)]
-
-
-def trained_positions(targets_BT: Tensor, *, below: float = 0.9, multiple: int = 64) -> Tensor | None:
-    """Flat positions with a target, padded with untrained ones; None when most positions are trained."""
-    flat_N = targets_BT.reshape(-1)
-    trained = torch.nonzero(flat_N != IGNORE).squeeze(1)
-    if len(trained) >= below * len(flat_N):
-        return None
-    padding = min(-len(trained) % multiple, len(flat_N) - len(trained))
-    return torch.cat([trained, torch.nonzero(flat_N == IGNORE).squeeze(1)[:padding]])
 
 
 @dataclass(frozen=True)
@@ -114,12 +55,13 @@ class Tally:
         return self.tail_tokens / max(1, self.tokens + self.tail_tokens)
 
 
-def pack_window(pieces: Sequence[Piece], context: int) -> tuple[list[list[Piece]], int]:
+def pack_window(pieces: Sequence[Piece], context: int, *, whole: bool = False) -> tuple[list[list[Piece]], int]:
     """Best-fit decreasing: rows of at most `context` tokens, and how many pieces were cut to fill one.
 
     A row takes the longest piece that still fits until none does. What is left becomes a tail
     while tails are under TAIL_SHARE; otherwise the longest waiting piece is cut to fill it
-    (documents of 0.6 T never pair up). Pieces come out exactly once; the last row may be short.
+    (documents of 0.6 T never pair up), unless they are to stay `whole`. Pieces come out exactly once;
+    the last row may be short.
     """
     waiting = sorted((length, n, start) for n, (_, start, length) in enumerate(pieces))
     rows: list[list[Piece]] = []
@@ -133,7 +75,7 @@ def pack_window(pieces: Sequence[Piece], context: int) -> tuple[list[list[Piece]
             length, n, start = waiting.pop(at)
             row.append((pieces[n][0], start, length))
             space -= length
-        if space and waiting and tails + space > TAIL_SHARE * (filled + context):
+        if not whole and space and waiting and tails + space > TAIL_SHARE * (filled + context):
             length, n, start = waiting.pop()
             row.append((pieces[n][0], start, space))
             insort(waiting, (length - space, n, start + space))
@@ -141,72 +83,6 @@ def pack_window(pieces: Sequence[Piece], context: int) -> tuple[list[list[Piece]
         tails, filled = tails + space, filled + context
         rows.append(row)
     return rows, cuts
-
-
-class Corpus:
-    """The documents of one split, by number, over memory-mapped shards."""
-
-    def __init__(self, shards: Sequence[TokenShard], vocab_size: int | None = None) -> None:
-        self.shards, self.vocab_size = list(shards), vocab_size
-        used = [s.index[s.index["length"] > 0] for s in self.shards]
-        self.start = np.concatenate([i["start"].astype(np.int64) for i in used] or [np.zeros(0, np.int64)])
-        self.length = np.concatenate([i["length"].astype(np.int64) for i in used] or [np.zeros(0, np.int64)])
-        self.bytes = np.concatenate([i["bytes"].astype(np.int64) for i in used] or [np.zeros(0, np.int64)])
-        self.ids = np.concatenate([i["id"] for i in used] or [np.zeros(0, "V16")])
-        self.shard = np.repeat(np.arange(len(used), dtype=np.int32), [len(i) for i in used])
-
-    @property
-    def documents(self) -> int:
-        return len(self.length)
-
-    @property
-    def tokens(self) -> int:
-        return int(self.length.sum())
-
-    def document_id(self, document: int) -> str:
-        return self.ids[document].tobytes().hex()
-
-    def read(self, piece: Piece) -> tuple[np.ndarray, np.ndarray]:
-        """Inputs and targets of a piece. Raises UserError on an id that the model has no row for."""
-        document, first, length = piece
-        ids, start = self.shards[self.shard[document]].ids, int(self.start[document])
-        begin, end = start + first, start + int(self.length[document])
-        inputs = np.asarray(ids[begin : begin + length], np.int64)
-        targets = np.asarray(ids[begin + 1 : min(begin + length + 1, end)], np.int64)
-        if len(targets) < length:  # the document ends here: its first token (BOS) follows it
-            targets = np.append(targets, np.int64(ids[start]))
-        if self.vocab_size is not None and length and int(inputs.max()) >= self.vocab_size:
-            raise UserError(
-                f"{self.shards[self.shard[document]].path}: token id {int(inputs.max())} in document "
-                f"{self.document_id(document)}, but the model's vocabulary is {self.vocab_size}. The tokens and the "
-                "model come from different tokenizers; set model.vocab_size to 0 (the tokenizer's) and run again."
-            )
-        return inputs, targets
-
-    def batch(self, rows: Sequence[Sequence[Piece]], context: int) -> Batch:
-        """Assemble rows. A tail's inputs are id 0, its segment number is one above the row's last."""
-        shape = (len(rows), context)
-        ids_BT, targets_BT = np.zeros(shape, np.int64), np.full(shape, IGNORE, np.int64)
-        positions_BT, segments_BT = np.zeros(shape, np.int64), np.zeros(shape, np.int64)
-        ramp = np.arange(context)
-        for b, row in enumerate(rows):
-            at = 0
-            for s, piece in enumerate(row):
-                end = at + piece[2]
-                ids_BT[b, at:end], targets_BT[b, at:end] = self.read(piece)
-                positions_BT[b, at:end], segments_BT[b, at:end] = ramp[: piece[2]], s
-                at = end
-            positions_BT[b, at:], segments_BT[b, at:] = ramp[: context - at], len(row)
-        documents = dict.fromkeys(piece[0] for row in rows for piece in row)
-        return Batch(
-            torch.from_numpy(ids_BT),
-            torch.from_numpy(targets_BT),
-            torch.from_numpy(positions_BT),
-            torch.from_numpy(segments_BT),
-            sum(piece[2] for row in rows for piece in row),
-            [self.document_id(d) for d in documents],
-            single=all(len(row) <= 1 for row in rows),
-        )
 
 
 def cut(lengths: np.ndarray, context: int, shift: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -226,17 +102,33 @@ def cut(lengths: np.ndarray, context: int, shift: np.ndarray) -> tuple[np.ndarra
 
 @dataclass
 class Rows:
-    """The endless stream of packed rows of a corpus, from any cursor. `tally` counts what was handed out."""
+    """The endless stream of packed rows of a corpus, from any cursor. `tally` counts what was handed out.
+
+    `whole`: documents are never cut; one longer than a row is an error. `alone`: one document a row, for
+    models whose architecture does not keep documents apart.
+    """
 
     corpus: Corpus
     context: int
     seed: int
     cursor: Cursor = field(default_factory=Cursor)
     tally: Tally = field(default_factory=Tally)
+    whole: bool = False
+    alone: bool = False
 
     def __post_init__(self) -> None:
+        longest = int(self.corpus.length.max(initial=0))
+        if self.whole and longest > self.context:
+            document = int(self.corpus.length.argmax())
+            shard = self.corpus.shards[self.corpus.shard[document]]
+            raise UserError(
+                f"{shard.path}: example {self.corpus.document_id(document)} has {longest} tokens, but rows have "
+                f"{self.context} and examples are never cut here. Raise finetune.max_length, or say what to do with "
+                "long ones: finetune.too_long."
+            )
         # Where documents are very long against T, one segment a row costs next to nothing and needs no mask.
-        self.stream = self.corpus.documents * self.context <= STREAM_WASTE * self.corpus.tokens
+        waste = self.corpus.documents * self.context <= STREAM_WASTE * self.corpus.tokens
+        self.stream = self.alone or (waste and not self.whole)
         self._epoch, self._window = -1, (-1, -1)
 
     def take(self, count: int) -> list[list[Piece]]:
@@ -257,6 +149,16 @@ class Rows:
     def batch(self, count: int) -> Batch:
         return self.corpus.batch(self.take(count), self.context)
 
+    def rows_of_epoch(self, epoch: int = 0) -> int:
+        """How many rows an epoch has: packs it once. The cursor stays."""
+        cursor, tally, total = self.cursor, self.tally, 0
+        self.tally = Tally()
+        self._cut_and_shuffle(epoch)
+        for window in range(self._windows):
+            total += len(self._load(Cursor(epoch, window, 0)))
+        self.cursor, self.tally = cursor, tally
+        return total
+
     def _after(self, cursor: Cursor, taken: int, size: int) -> Cursor:
         if cursor.row + taken < size:
             return Cursor(cursor.epoch, cursor.window, cursor.row + taken)
@@ -275,7 +177,7 @@ class Rows:
             if self.stream:
                 self._rows = [[piece] for piece in pieces]
             else:
-                self._rows, cuts = pack_window(pieces, self.context)
+                self._rows, cuts = pack_window(pieces, self.context, whole=self.whole)
                 self.tally.cut_documents += cuts
                 order = np.random.default_rng([self.seed, cursor.epoch, cursor.window]).permutation(len(self._rows))
                 self._rows = [self._rows[i] for i in order]
@@ -284,8 +186,14 @@ class Rows:
 
     def _cut_and_shuffle(self, epoch: int) -> None:
         generator = np.random.default_rng([self.seed, epoch])
-        shift = generator.integers(1, self.context + 1, size=self.corpus.documents)
-        pieces = cut(self.corpus.length, self.context, shift)
+        if self.whole:
+            document = np.repeat(np.arange(self.corpus.documents), self.corpus.copies(epoch, self.seed))
+            pieces = (document, np.zeros_like(document), self.corpus.length[document])
+            if not len(document):
+                raise UserError("every source's weight is so small that an epoch drew no example. Raise `weight`.")
+        else:
+            shift = generator.integers(1, self.context + 1, size=self.corpus.documents)
+            pieces = cut(self.corpus.length, self.context, shift)
         order = generator.permutation(len(pieces[0]))
         self._pieces = [column[order] for column in pieces]
         before = np.cumsum(self._pieces[2]) - self._pieces[2]

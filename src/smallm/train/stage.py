@@ -31,12 +31,13 @@ from smallm.model.families import load_pretrained, save_pretrained
 from smallm.model.load import resolve_model
 from smallm.model.presets import complete
 from smallm.train import checkpoint, decide
+from smallm.train.corpus import Corpus
 from smallm.train.feed import Feed
 from smallm.train.job import Job, State, Validation
 from smallm.train.journal import FILES
 from smallm.train.loop import Trainer
 from smallm.train.loss import LossModel
-from smallm.train.pack import Corpus, open_rows, validation_batches
+from smallm.train.pack import open_rows, validation_batches
 
 SAMPLE_TOKENS = 120
 SAMPLE_PROMPTS = 3
