@@ -298,7 +298,7 @@ def test_a_source_without_a_record_is_an_error(tmp_path: Path, name: str) -> Non
 
 
 def test_an_open_quote_in_csv_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("smallm.data.records.MAX_FIELD", 100)
+    monkeypatch.setattr("smallm.data.rows.MAX_FIELD", 100)
     (tmp_path / "a.csv").write_text('id,text\n1,"' + "never closed\n" * 50)
     with pytest.raises(UserError, match=r"a\.csv: not CSV.*quote"):
         texts(tmp_path / "a.csv")

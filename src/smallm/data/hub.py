@@ -10,21 +10,22 @@ import re
 from collections.abc import Iterator
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
-from smallm.core.config import SourceConfig
+from smallm.core.config import SourceConfig, TuneSource
 from smallm.core.errors import UserError
 from smallm.data.paths import Kind, SourceFile
-from smallm.data.records import BadRecords, no_field, record_value
+from smallm.data.records import BadRecords, record_value
 
 COMMIT = re.compile(r"[0-9a-f]{40}")
 REMEDY = "Set `revision` to a commit (40 hex digits) that this machine has cached, or read local files with `path`."
 
 
-def is_local(source: SourceConfig) -> bool:
+def is_local(source: SourceConfig | TuneSource) -> bool:
     return source.hub is not None and Path(source.hub).expanduser().is_dir()
 
 
-def local_files(source: SourceConfig) -> list[SourceFile]:
+def local_files(source: SourceConfig | TuneSource) -> list[SourceFile]:
     """Every file of a local dataset directory, for hashing."""
     root = Path(source.hub or "").expanduser()
     kind: Kind = "text"
@@ -54,8 +55,8 @@ def commit(dataset: str, revision: str | None) -> str:
     return sha
 
 
-def hub_texts(source: SourceConfig, bad: BadRecords) -> Iterator[str]:
-    """The texts of one split, in the dataset's order, as they arrive."""
+def hub_rows(source: SourceConfig | TuneSource) -> Iterator[dict[str, Any]]:
+    """The records of one split, in the dataset's order. UserError when it cannot be had or breaks off."""
     import datasets
 
     name = source.hub or ""
@@ -75,21 +76,28 @@ def hub_texts(source: SourceConfig, bad: BadRecords) -> Iterator[str]:
         raise UserError(
             f"{name}: cannot be streamed: {_short(error)}. Check subset, split, revision. {REMEDY}"
         ) from None
-    file, number = SourceFile(Path(name), name, "jsonl"), 0
-    before = bad.count
+    number = 0
     while row is not None:
         number += 1
         if not isinstance(row, dict):
-            raise no_field(f"{name}, record {number}", source.text, {}, bad.where)
-        value = record_value(row, source.text, file, number, bad, number == 1)
-        if value is not None:
-            yield value
+            raise UserError(f"{name}, record {number}: a {type(row).__name__}, not a record with fields.")
+        yield row
         try:
             row = next(rows, None)
         except Exception as error:
             raise UserError(
                 f"{name}: the stream broke after {number} records: {_short(error)}. Run it again."
             ) from None
+
+
+def hub_texts(source: SourceConfig, bad: BadRecords) -> Iterator[str]:
+    """The texts of one split, in the dataset's order, as they arrive."""
+    name = source.hub or ""
+    file, number, before = SourceFile(Path(name), name, "jsonl"), 0, bad.count
+    for number, row in enumerate(hub_rows(source), start=1):
+        value = record_value(row, source.text, file, number, bad, number == 1)
+        if value is not None:
+            yield value
     bad.judge(file, bad.count - before, number)
 
 

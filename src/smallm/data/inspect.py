@@ -7,14 +7,11 @@ a build (encoding errors, binary files) is a finding here, not an error.
 from __future__ import annotations
 
 import hashlib
-import json
 import re
 from collections import Counter
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
-from typing import Any
 
 from smallm.core.console import count
 from smallm.core.errors import UserError
@@ -22,8 +19,8 @@ from smallm.data import documents
 from smallm.data.languages import language
 from smallm.data.paths import RECORDS, SourceFile, ending, list_files
 from smallm.data.records import USUAL_FIELDS, BadRecords, record_texts
+from smallm.data.rows import read_rows
 from smallm.data.starter import write_recipe
-from smallm.data.streams import lines, open_bytes
 
 SAMPLE_BYTES = 50_000_000
 LONG_LINE = 10_000
@@ -174,46 +171,13 @@ def _fields(files: list[SourceFile], found: Findings) -> dict[SourceFile, str]:
 def text_field(file: SourceFile) -> str | None:
     """The field of a record file that holds the text: a usual name, else the one with most text in 100 records."""
     size: Counter[str] = Counter()
-    for record in islice(_records(file), 100):
+    records = (row.fields for row in read_rows(file.path, file.kind) if row.fields is not None)
+    for record in islice(records, 100):
         size.update({str(k): len(v) for k, v in record.items() if isinstance(v, str)})
     for name in USUAL_FIELDS:
         if size[name]:
             return name
     return max(size, key=lambda k: size[k]) if size else None
-
-
-def _records(file: SourceFile) -> Iterator[dict[Any, Any]]:
-    """Records as dicts, the first ones of a file, unreadable ones passed over."""
-    if file.kind == "parquet":
-        import pyarrow.parquet as pq
-
-        with pq.ParquetFile(file.path) as table:
-            for batch in table.iter_batches(batch_size=100):
-                yield from batch.to_pylist()
-    elif file.kind == "csv":
-        import csv
-
-        with open_bytes(file.path) as stream:
-            head = stream.read(1_000_000).decode("utf-8-sig", "ignore")
-        first = head.split("\n", 1)[0]
-        delimiter = "\t" if ending(file.path) == ".tsv" else max(",;\t", key=first.count)
-        yield from csv.DictReader(head.splitlines(keepends=True), delimiter=delimiter)
-    else:
-        if file.kind == "json" and _text_bytes(file) < 100_000_000:
-            with open_bytes(file.path) as stream:
-                try:
-                    value = json.loads(stream.read())
-                    yield from (r for r in (value if isinstance(value, list) else [value]) if isinstance(r, dict))
-                    return
-                except ValueError:
-                    pass
-        for line in lines(file.path):
-            try:
-                record = json.loads(line)
-            except ValueError:
-                continue
-            if isinstance(record, dict):
-                yield record
 
 
 def _read_sample(usable: dict[SourceFile, str], alone: bool, sample: _Sample, found: Findings) -> None:

@@ -38,9 +38,10 @@ class Message(TypedDict):
 
 @dataclass(frozen=True)
 class Example:
-    """`messages` end with an assistant's turn; `place` is for messages (`data/x.jsonl:12`); `cluster` stays in one split.
+    """`messages` end with an assistant's turn; `place` says where it stood; what shares a `cluster` stays in one split.
 
-    `fields` are for evaluation: `input` (what is asked about, without the template), `label`, `held_out`, …
+    `place` is for messages to the user (`data/x.jsonl:12`). `fields` are for evaluation: `input` (what is asked
+    about, without the template), `label`, `held_out`, …
     """
 
     messages: tuple[Message, ...]
@@ -81,7 +82,7 @@ def content_id(messages: Sequence[Message]) -> str:
 
 
 def checked(messages: Sequence[Message], place: str) -> tuple[Message, ...]:
-    """The messages, when they are a conversation that can be learned; UserError with the place, the rule, the remedy."""
+    """The messages, when they are a conversation to learn from; UserError with the place, the rule and the remedy."""
     if not messages:
         raise UserError(f"{place}: no messages. A conversation needs a user's and an assistant's turn at least.")
     if len(messages) == 1 and messages[0]["role"] == TEXT:
@@ -103,8 +104,8 @@ def checked(messages: Sequence[Message], place: str) -> tuple[Message, ...]:
         expected = ASSISTANT if expected == USER else USER
     if messages[-1]["role"] != ASSISTANT:
         raise UserError(
-            f"{place}: ends with the {messages[-1]['role']}'s message; the last one must be the assistant's, since that "
-            "is what is learned. Add the answer, or remove the message."
+            f"{place}: ends with the {messages[-1]['role']}'s message; the last one must be the assistant's, since "
+            "that is what is learned. Add the answer, or remove the message."
         )
     return tuple(messages)
 
@@ -137,7 +138,7 @@ def _check_content(message: Message, number: int, place: str) -> None:
             content.encode("utf-8")
         except UnicodeEncodeError:  # "\ud83d" alone is JSON but no text
             raise UserError(
-                f"{place}: message {number} ({role}) holds half of a surrogate pair. Repair the text or remove the record."
+                f"{place}: message {number} ({role}) holds half of a surrogate pair. Repair the text or remove it."
             ) from None
 
 
