@@ -25,7 +25,7 @@ from smallm.plan.tune import arithmetic_of_tuning
 
 EPOCHS_TO_WARN = 4.0  # repeating text up to four times is as good as fresh text (Muennighoff et al. 2023)
 TOKENS_PER_PARAMETER = 20.0  # compute-optimal (Hoffmann et al. 2022)
-_ARITHMETIC = re.compile(r"# \S+ parameters \(|# (Q?LoRA|full): |#   \S+ +.*( at \S+ |assumed \S+ )% of its peak")
+_ARITHMETIC = re.compile(r"# \S+ parameters \(|# (Q?LoRA|full): |#   \S+ +.* at \S+ % of its peak")
 CHARACTERS = 100  # ids of a character tokenizer before its text was read
 
 

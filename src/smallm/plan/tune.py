@@ -21,8 +21,9 @@ from smallm.plan.shapes import Shape, shape_of
 from smallm.plan.tables import CPU_EFFICIENCY, DEFAULT_CARDS, Card, card
 from smallm.plan.tune_memory import TuneMemory, adapter_parameters, largest_rows, tune_memory
 
-# The share of a card's 16-bit peak that fine-tuning with frozen weights reaches. Assumed, not measured.
-EFFICIENCY, EFFICIENCY_SOURCE = 0.30, "assumed, not measured"
+# The share of a card's 16-bit peak that fine-tuning with frozen weights reaches (a T4 is held back by its 70 W).
+# Assumed, not measured.
+EFFICIENCY, EFFICIENCY_OF, EFFICIENCY_SOURCE = 0.30, {"T4": 0.20}, "assumed, not measured"
 # NF4 weights are dequantised at every use: 9 to 56 % more time (litgpt's table of resources, 1.3B to 3B).
 NF4_SLOWDOWN = 1.3
 # Below this, 4-bit weights save little and cost time and quality: 22 % of the memory at 1.3B with one row, nothing at
@@ -160,12 +161,13 @@ def _on_card(shape: Shape, tune: FinetuneConfig, steps: int | None, card: Card) 
     rows, checkpointing, memory = _fit(shape, tune, card.memory_bytes, half=half, cuda=True)
     peak = peak_flops(card.driver_name)
     assert peak is not None  # a test holds that every card of the table has one
-    rate = EFFICIENCY * (peak[0] if half else card.peak)
+    share = EFFICIENCY_OF.get(card.name, EFFICIENCY)
+    rate = share * (peak[0] if half else card.peak)
     hours = _hours(shape, tune, steps, rows, checkpointing, rate) if steps else None
     evaluation = _evaluation_hours(tune)
     cost = (hours + evaluation) * card.price if hours is not None else None
     dtype = "float32" if not half else "bfloat16" if card.bf16 else "float16"
-    source = f"at {100 * EFFICIENCY:.0f} % of its peak, {EFFICIENCY_SOURCE}"
+    source = f"at {100 * share:.0f} % of its peak, {EFFICIENCY_SOURCE}"
     return TuneFit(card.name, card.memory_bytes, dtype, rows, checkpointing, memory, hours, evaluation, cost, source)
 
 
@@ -236,10 +238,12 @@ def arithmetic_of_tuning(recipe: Recipe, cards: Sequence[str] = ("T4", "A100-80G
         head += f", {plan.steps:,} steps of at most {count(recipe.finetune.batch_rows * plan.max_length)} tokens"
     lines = [head + "."]
     for fit in plan.machines:
-        fits = f"{fit.rows} rows at a time in {count(fit.memory.total, 'B')}" if fit.rows else "does not fit"
+        rows = f"{fit.rows} row{'s' if fit.rows != 1 else ''} at a time"
+        fits = f"{rows} in {count(fit.memory.total, 'B')}" if fit.rows else "does not fit"
         took = ""
         if fit.hours is not None and fit.evaluation_hours is not None:
             both = f"{duration(3600 * fit.hours)} + {duration(3600 * fit.evaluation_hours)} to compare"
             took = f", {both}, {fit.cost:,.2f} USD"
-        lines.append(f"#   {fit.machine:<9} tunes with {fits}{took} (assumed {100 * EFFICIENCY:.0f} % of its peak)")
+        share = EFFICIENCY_OF.get(fit.machine, EFFICIENCY)
+        lines.append(f"#   {fit.machine:<9} tunes with {fits}{took}, at {100 * share:.0f} % of its peak")
     return "\n".join(lines)

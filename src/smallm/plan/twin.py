@@ -8,13 +8,21 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from smallm.core.config import Recipe, SourceConfig
+from smallm.core.config import FinetuneConfig, Recipe, SourceConfig, TuneSource
 
 LAYERS, HEAD_WIDTH, CONTEXT, VOCABULARY, TEXT_BYTES = 2, 16, 64, 512, 600_000
+# Of a fine-tuning: its examples come from the generator that is nearest to its task.
+EXAMPLES = {"translation": "translation", "classification": "sentiment", "qa": "questions", "instruct": "arithmetic"}
 
 
-def cpu_twin(recipe: Recipe, steps: int = 2) -> Recipe:
-    """A tiny recipe that differs from `recipe` only in sizes and sources; heads keep their grouping."""
+def cpu_twin(recipe: Recipe, steps: int = 2, *, tuned_model: str | None = None) -> Recipe:
+    """A tiny recipe that differs from `recipe` only in sizes and sources; heads keep their grouping.
+
+    `tuned_model`: what a fine-tuning of another model tunes instead of that one.
+    """
+    recipe = replace(recipe, finetune=_tuning_twin(recipe.finetune, steps, tuned_model))
+    if recipe.finetune.data and not recipe.data.sources:
+        return replace(recipe, name=f"{recipe.name}-twin")
     model, train = recipe.model, recipe.train
     heads = kv_heads = None
     if model.heads is not None:
@@ -65,4 +73,31 @@ def cpu_twin(recipe: Recipe, steps: int = 2) -> Recipe:
             every_items=2,
         ),
         report=replace(recipe.report, samples=1),
+    )
+
+
+def _tuning_twin(tune: FinetuneConfig, steps: int, model: str | None) -> FinetuneConfig:
+    """The same method and task with a few generated examples; untouched where there is none."""
+    if not tune.data:
+        return tune
+    return replace(
+        tune,
+        model=model if tune.model else None,
+        data=[TuneSource(synth=EXAMPLES[tune.task], items=120)],  # type: ignore[arg-type]
+        prompt=None,
+        labels=[],
+        max_length=CONTEXT if tune.model is None else 2 * CONTEXT,
+        too_long="drop",
+        steps=steps,
+        batch_rows=2,
+        micro_rows=1,
+        lora_r=min(tune.lora_r, 4),
+        warmup_steps=min(tune.warmup_steps, 1),
+        validation=0.1,
+        test=0.1,
+        validate_every=1,
+        checkpoint_every=1,
+        log_every=1,
+        test_items=4,
+        max_new_tokens=8,
     )
