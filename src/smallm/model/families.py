@@ -25,15 +25,10 @@ from smallm.core.files import read_json, write_json
 from smallm.model.decoder import Decoder
 from smallm.model.layouts import FAMILIES, Family, Row
 from smallm.model.presets import complete, from_dict
+from smallm.model.resolve import CONFIG, INDEX, OWN_CONFIG, WEIGHTS
 
 # Ids of <|endoftext|> and <|pad|> in every tokenizer that smallm trains.
 SPECIAL_IDS = {"bos_token_id": 0, "eos_token_id": 0, "pad_token_id": 1}
-WEIGHTS, INDEX, OWN_CONFIG, CONFIG = (
-    "model.safetensors",
-    "model.safetensors.index.json",
-    "smallm_model.json",
-    "config.json",
-)
 OWN_FORMAT = "smallm-decoder-1"
 
 # What a value is called in a refusal.
