@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from smallm.core.errors import UserError
 from smallm.core.tokenfile import HEADER_BYTES, INDEX_DTYPE, header, open_shard, open_split
+from smallm.core.tokenfile import write_shard as write
 
 HASH = "0123456789abcdef" * 4
 
@@ -98,3 +99,37 @@ def test_a_torn_shard_is_refused_by_name(tmp_path: Path, damage: object, said: s
     with pytest.raises(UserError, match="train-00000") as caught:
         open_shard(path)
     assert said in str(caught.value)
+
+
+ROW = st.lists(st.tuples(st.integers(0, 65535), st.booleans()), min_size=1, max_size=5)
+
+
+@given(st.lists(ROW, max_size=4), st.sampled_from(["<u2", "<u4"]), st.booleans())
+def test_rows_and_masks_are_read_as_they_were_written(
+    tmp_path_factory: pytest.TempPathFactory, rows: list[list[tuple[int, bool]]], dtype: str, masked: bool
+) -> None:
+    path = tmp_path_factory.mktemp("shard") / "train-0-00000.bin"
+    names = [bytes([i]) * 16 for i in range(len(rows))]
+    ids = [np.array([i for i, _ in row], dtype) for row in rows]
+    masks = [np.array([m for _, m in row]) for row in rows] if masked else None
+    write(path, ids, names, [3 * len(row) for row in rows], tokenizer_sha256=HASH, masks=masks)
+    shard = open_shard(path)
+    assert [shard.ids[r["start"] : r["start"] + r["length"]].tolist() for r in shard.index] == [x.tolist() for x in ids]
+    assert [r["id"].tobytes() for r in shard.index] == names
+    assert shard.index["bytes"].tolist() == [3 * len(row) for row in rows]
+    assert (shard.mask is None) != masked
+    if shard.mask is not None:
+        assert shard.mask.tolist() == [int(m) for row in rows for _, m in row]
+        assert open_shard(path, masked=False).mask is None
+
+
+def test_a_mask_that_is_torn_or_missing_is_refused(tmp_path: Path) -> None:
+    path, row = tmp_path / "train-00000.bin", np.array([1, 2, 3], "<u2")
+    write(path, [row], [b"x" * 16], [3], tokenizer_sha256=HASH)
+    with pytest.raises(UserError, match=r"train-00000\.mask: not there"):
+        open_shard(path, masked=True)
+    path.with_suffix(".mask").write_bytes(b"\1\1")
+    with pytest.raises(UserError, match="2 bytes, but there are 3 tokens"):
+        open_split(tmp_path, "train")
+    with pytest.raises(ValueError, match="not as long as its row"):
+        write(path, [row], [b"x" * 16], [3], tokenizer_sha256=HASH, masks=[np.array([True])])

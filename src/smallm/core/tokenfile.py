@@ -1,17 +1,19 @@
-"""Token shards: `.bin` (a 256-byte header, then ids) and `.idx` (one record a document).
+"""Token shards: `.bin` (a 256-byte header, then ids), `.idx` (one record a document) and `.mask` (what is learned).
 
     .bin   magic "smallmT1", version u32, dtype u32 (2 or 4 bytes), count u64, tokenizer hash
            (32 bytes), zeros up to 256; then uint16 or uint32 ids, little-endian
     .idx   32 bytes a document: start u64, length u32 (tokens, BOS included), UTF-8 bytes u32
            of the text, id 16 bytes (the first half of the sha256 of the text)
-    .mask  one byte a token: trained or not (fine-tuning only)
+    .mask  one byte a token, 1 = it is a label, 0 = it is not (fine-tuning only, where `bytes` of a document
+           are those of the text that is learned)
 
-Reads with numpy alone, memory-mapped. Knows nothing of tokenizers or training.
+Reads and writes with numpy alone, memory-mapped. Knows nothing of tokenizers or training.
 """
 
 from __future__ import annotations
 
 import struct
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -34,16 +36,20 @@ def header(count: int, itemsize: int, tokenizer_sha256: str) -> bytes:
 
 @dataclass(frozen=True)
 class TokenShard:
-    """One shard, memory-mapped. `ids` is the whole stream, `index` one record a document."""
+    """One shard, memory-mapped. `ids`: the stream; `index`: one record a document; `mask`: None = all is learned."""
 
     path: Path
     ids: np.ndarray
     index: np.ndarray
     tokenizer_sha256: str
+    mask: np.ndarray | None = None
 
 
-def open_shard(path: Path) -> TokenShard:
-    """Open `path` (.bin) and its .idx. Raises UserError when they are torn or do not agree."""
+def open_shard(path: Path, *, masked: bool | None = None) -> TokenShard:
+    """Open `path` (.bin), its .idx and its .mask. Raises UserError when they are torn or do not agree.
+
+    `masked`: whether a mask must be there; None takes it where it is.
+    """
     index_path = path.with_suffix(".idx")
     for needed in (path, index_path):
         if not needed.is_file():
@@ -75,9 +81,49 @@ def open_shard(path: Path) -> TokenShard:
             f"{index_path}: does not belong to {path.name}: its documents do not tile the tokens. "
             "Rerun `smallm run` to rebuild it."
         )
-    return TokenShard(path, ids, index, digest.hex())
+    return TokenShard(path, ids, index, digest.hex(), _open_mask(path.with_suffix(".mask"), count, masked))
 
 
-def open_split(directory: Path, split: str) -> list[TokenShard]:
+def _open_mask(path: Path, count: int, masked: bool | None) -> np.ndarray | None:
+    """The mask of `count` tokens, memory-mapped. UserError: torn, or not there where one must be."""
+    if masked is False or (masked is None and not path.is_file()):
+        return None
+    if not path.is_file():
+        raise UserError(f"{path}: not there, so it cannot be told which tokens are learned. Rerun `smallm run`.")
+    if path.stat().st_size != count:
+        raise UserError(f"{path}: {path.stat().st_size} bytes, but there are {count} tokens. Rerun `smallm run`.")
+    return np.memmap(path, dtype=np.uint8, mode="r", shape=(count,)) if count else np.zeros(0, np.uint8)
+
+
+def open_split(directory: Path, split: str, *, masked: bool | None = None) -> list[TokenShard]:
     """All shards `<split>-NNNNN.bin` of a tokens/ directory, in order."""
-    return [open_shard(p) for p in sorted(directory.glob(f"{split}-*.bin"))]
+    return [open_shard(p, masked=masked) for p in sorted(directory.glob(f"{split}-*.bin"))]
+
+
+def write_shard(
+    path: Path,
+    rows: Sequence[np.ndarray],
+    names: Sequence[bytes],
+    sizes: Sequence[int],
+    *,
+    tokenizer_sha256: str,
+    masks: Sequence[np.ndarray] | None = None,
+) -> None:
+    """Write documents (ids of one dtype, uint16 or uint32) as `path` (.bin), .idx and, with `masks`, .mask.
+
+    `names`: 16 bytes each; `sizes`: UTF-8 bytes. ValueError: lists of different lengths, a mask of another length.
+    """
+    dtype = np.dtype("<u2") if not len(rows) else rows[0].dtype.newbyteorder("<")
+    index = np.zeros(len(rows), INDEX_DTYPE)
+    index["length"] = [len(row) for row in rows]
+    index["start"] = np.cumsum(index["length"], dtype=np.uint64) - index["length"]
+    for record, name, size in zip(index, names, sizes, strict=True):
+        record["id"], record["bytes"] = np.void(name), size
+    ids = np.concatenate([*rows, np.zeros(0, dtype)]).astype(dtype, copy=False)
+    path.write_bytes(header(len(ids), dtype.itemsize, tokenizer_sha256) + ids.tobytes())
+    path.with_suffix(".idx").write_bytes(index.tobytes())
+    if masks is not None:
+        if [len(mask) for mask in masks] != [len(row) for row in rows]:
+            raise ValueError(f"{path}: a mask is not as long as its row")
+        mask = np.concatenate([*(np.asarray(m, bool) for m in masks), np.zeros(0, bool)])
+        path.with_suffix(".mask").write_bytes(mask.astype(np.uint8).tobytes())
