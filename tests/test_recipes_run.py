@@ -9,6 +9,7 @@ import time
 from pathlib import Path
 
 import pytest
+from finetune.tiny_phi3 import make_phi3
 
 from smallm.core.files import read_json, write_text
 from smallm.core.formats import validate_run
@@ -29,16 +30,23 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("name", sorted(packaged_recipes()))
 def test_the_twin_of_a_recipe_makes_a_whole_run(name: str, tmp_path: Path) -> None:
-    twin = cpu_twin(load_recipe(name))
+    recipe = load_recipe(name)
+    if recipe.finetune.data and recipe.finetune.model:
+        make_phi3(tmp_path / "phi3")
+    twin = cpu_twin(recipe, tuned_model=str(tmp_path / "phi3"))
     run = Run(tmp_path / twin.name)
     outcomes = run_pipeline(twin, run)
-    assert [o.made for o in outcomes] == [True] * 6
+    stages = (5 if twin.data.sources else 0) + (3 if twin.finetune.data else 0) + 1
+    assert [o.made for o in outcomes] == [True] * stages
     validate_run(run.path)
-    facts = read_json(run.path / "base" / "smallm.json")
-    assert facts["steps"] == 2
-    assert facts["tokens_seen"] > 0
+    made = [path for path in (run.path / "base", run.path / "tuned" / twin.finetune.name) if path.is_dir()]
+    assert len(made) == bool(twin.data.sources) + bool(twin.finetune.data)
+    for path in made:
+        facts = read_json(path / "smallm.json")
+        assert facts["steps"] == 2
+        assert facts["tokens_seen"] > 0
     assert (run.path / "report" / "index.html").stat().st_size > 10_000
-    assert [o.made for o in run_pipeline(twin, Run(run.path))] == [False] * 6
+    assert [o.made for o in run_pipeline(twin, Run(run.path))] == [False] * stages
 
 
 @pytest.mark.slow

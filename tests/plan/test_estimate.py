@@ -195,8 +195,13 @@ def test_a_twin_keeps_the_switches_and_is_a_valid_recipe(name: str) -> None:
     from smallm.core.recipe import dump_recipe
 
     recipe = load_recipe(name)
-    twin = cpu_twin(recipe)
+    twin = cpu_twin(recipe, tuned_model="/nowhere/a-model")
     assert recipe_from_text(dump_recipe(twin), "x.yaml", Path("/")) == twin
+    tune, tiny = recipe.finetune, twin.finetune
+    kept = ("name", "task", "method", "load_in_4bit", "optimizer", "schedule", "lora_target_modules", "train_on")
+    assert [getattr(tiny, k) for k in kept] == [getattr(tune, k) for k in kept]
+    if tune.data and not recipe.data.sources:
+        return
     model, small = complete(recipe.model, 512), complete(twin.model, 512)
     kept = ("preset", "position", "norm", "qk_norm", "mlp", "bias", "tied", "zero_init_projections", "dropout")
     assert [getattr(small, k) for k in kept] == [getattr(model, k) for k in kept]
