@@ -19,9 +19,9 @@ from smallm.data.rows import Row, read_rows
 RECORDS = [{"a": "one", "b": "x"}, {"a": "two\nlines, and a comma", "b": 'a "quote"'}, {"a": "drei ä 😀", "b": ""}]
 
 
-def csv_text(records: list[dict[str, str]], delimiter: str = ",") -> str:
-    def cell(value: str) -> str:
-        return '"' + value.replace('"', '""') + '"'
+def csv_text(records: list[dict[str, Any]], delimiter: str = ",") -> str:
+    def cell(value: object) -> str:
+        return '"' + str(value).replace('"', '""') + '"'
 
     lines = [delimiter.join(records[0])] + [delimiter.join(map(cell, r.values())) for r in records]
     return "\n".join(lines) + "\n"
