@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import difflib
 import re
+import warnings
 from collections import Counter
 from dataclasses import dataclass
 from typing import Any
@@ -73,8 +74,11 @@ def attach(model: Any, tune: FinetuneConfig) -> tuple[Any, Coverage]:
 
     names = target_names(model, tune.lora_target_modules)
     saved = saved_names(model, tune.lora_modules_to_save)
+    _refuse_half_of_a_tie(model, names)
     left_out = _left_out(model, names, saved)
-    adapted = get_peft_model(model, lora_config(model, tune, names))
+    with warnings.catch_warnings():  # a GPT-2 has layers of both orders; PEFT sets each one's right
+        warnings.filterwarnings("ignore", message="fan_in_fan_out")
+        adapted = get_peft_model(model, lora_config(model, tune, names))
     for name, parameter in adapted.named_parameters():
         if parameter.requires_grad and parameter.dtype != torch.float32:
             parameter.data = parameter.data.float()  # 16-bit steps of 2e-4 are mostly rounded away
@@ -87,6 +91,7 @@ def lora_config(model: Any, tune: FinetuneConfig, names: list[str]) -> Any:
     """PEFT's configuration; the short names in it are those that it and vLLM match by their end."""
     from peft import LoraConfig
 
+    tied = is_tied(model)
     transposed = any(type(m).__name__ == "Conv1D" for n, m in model.named_modules() if n in set(names))
     return LoraConfig(
         r=tune.lora_r,
@@ -98,6 +103,8 @@ def lora_config(model: Any, tune: FinetuneConfig, names: list[str]) -> Any:
         use_dora=tune.use_dora,
         bias="none",
         task_type="CAUSAL_LM",
+        # An embedding trained whole stays the head's weight where the base ties them.
+        ensure_weight_tying=tied and bool(tune.lora_modules_to_save),
         fan_in_fan_out=transposed,
     )
 
@@ -154,6 +161,23 @@ def saved_names(model: Any, asked: list[str]) -> list[str]:
             raise UserError(f"finetune.lora_modules_to_save: {name} is no module of {type(model).__name__}.{hint}")
         found += matched
     return found
+
+
+def is_tied(model: Any) -> bool:
+    """Is the output head the embedding?"""
+    head, embedding = model.get_output_embeddings(), model.get_input_embeddings()
+    return head is not None and head.weight is embedding.weight
+
+
+def _refuse_half_of_a_tie(model: Any, names: list[str]) -> None:
+    """An adapter on one side of a tied embedding would make two matrices of one, in training and in every merge."""
+    both = (model.get_output_embeddings(), model.get_input_embeddings())
+    if is_tied(model) and (found := [n for n in names if model.get_submodule(n) in both]):
+        raise UserError(
+            f"finetune.lora_target_modules: {found[0]} shares its weights with the "
+            f"{'embedding' if model.get_submodule(found[0]) is both[0] else 'output head'} (tied), and an adapter on "
+            "one of them would untie them. Train them whole instead: finetune.lora_modules_to_save, which keeps the tie."
+        )
 
 
 def _missing(missing: list[str], linear: list[str]) -> str:
