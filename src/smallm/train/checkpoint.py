@@ -123,6 +123,12 @@ def _states(directory: Path) -> Iterator[tuple[Path, dict[str, Any] | None]]:
             yield path, None
 
 
+def best_steps(directory: Path, newest: int) -> set[int]:
+    """The steps that the newest checkpoints name as their best: needed if one of them is taken up."""
+    states = [state for _, state in _states(directory)][:newest]
+    return {int(state["best_step"]) for state in states if state and state.get("best_step")}
+
+
 def prune(directory: Path, keep: int, protected: Iterable[int] = ()) -> None:
     """Remove all but the newest `keep` checkpoints and the protected steps, and what a crash left half-written."""
     kept = {*steps_in(directory)[:keep], *protected}

@@ -23,19 +23,25 @@ AHEAD = 4  # batches packed in advance
 
 @dataclass
 class Global:
-    """One optimiser step's batch: its micro-batches, its trained tokens, and the cursor after it."""
+    """One optimiser step's batch: this rank's micro-batches; of all ranks the trained tokens; the cursor after it.
+
+    `tokens`: those of all documents in it, trained or not.
+    """
 
     parts: list[Batch]
     n_trained: int
     document_ids: list[str]
     cursor: Cursor
+    tokens: int = 0
 
 
 @dataclass
 class Feed:
     """Global batches of `count` rows from `rows`, in micro-batches of at most `micro`.
 
-    `always_borders`: also where every row is one document, so that a compiled step sees one graph.
+    `always_borders`: also where every row is one document, so that a compiled step sees one graph. `trim`: micro-
+    batches end where their longest row does (fine-tuning, whose rows have tails). Of several ranks each packs the
+    same batch and keeps its share of the rows.
     """
 
     rows: Rows
@@ -45,6 +51,9 @@ class Feed:
     backend: str
     always_borders: bool = False
     capacity: int | None = None
+    trim: bool = False
+    rank: int = 0
+    world: int = 1
 
     def batches(self, steps: int) -> Iterator[Global]:
         """The next `steps` global batches, on the host."""
@@ -84,8 +93,19 @@ class Feed:
 
     def _next(self) -> Global:
         batch = self.rows.batch(self.count)
-        parts = [replace(part, trained_N=trained_positions(part.targets_BT)) for part in batch.split(self.micro)]
-        return Global(parts, batch.n_trained, batch.document_ids, self.rows.cursor)
+        mine = batch.rows(*(self.count * r // self.world for r in (self.rank, self.rank + 1)))
+        parts = [self.ready(part) for part in (batch if self.world == 1 else mine).split(self.micro)]
+        tokens = sum(batch.used or [])
+        return Global(parts, batch.n_trained, batch.document_ids, self.rows.cursor, tokens)
+
+    def ready(self, part: Batch) -> Batch:
+        """A micro-batch with the positions to compute a loss for, without the columns that nobody needs."""
+        if not self.trim:
+            return replace(part, trained_N=trained_positions(part.targets_BT))
+        part = part.trimmed()
+        # Few tokens are trained: on the CPU, where no shape is compiled, rounding them up to 64 would be felt.
+        multiple = 8 if self.device == "cpu" else 64
+        return replace(part, trained_N=trained_positions(part.targets_BT, multiple=multiple))
 
     def _wants_borders(self, batch: Batch) -> bool:
         return not self.rows.stream if self.always_borders else not batch.single

@@ -8,18 +8,20 @@ from __future__ import annotations
 import math
 import signal
 import threading
-from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from smallm.core.config import TrainConfig
 from smallm.core.console import say
+from smallm.train import checkpoint
 from smallm.train.corpus import Corpus, Piece
+from smallm.train.distributed import World
 from smallm.train.feed import Feed
 from smallm.train.loss import LossModel
 from smallm.train.pack import Cursor
@@ -27,7 +29,7 @@ from smallm.train.pack import Cursor
 
 @dataclass
 class Validation:
-    """Fixed held-out rows and the UTF-8 bytes of their text."""
+    """Fixed held-out rows and the UTF-8 bytes of their trained text (0: not known, and no bits per byte)."""
 
     corpus: Corpus
     batches: list[list[list[Piece]]]
@@ -51,6 +53,13 @@ class Job:
     tasks_every: int = 0  # steps between calls of `tasks`; the first and the last one always
     flops_per_token: float = 0.0
     peak_flops: float | None = None
+    optimizer: str = ""  # instead of train.optimizer: adamw8bit, paged_adamw8bit
+    scaler: bool = False  # float16: scale the loss
+    keep_best: bool = False  # the result is the checkpoint of the lowest validation loss
+    patience: int = 0  # stop after so many validations without a better one; 0 = never
+    checkpoint_minutes: float = 0.0  # and at least every so many minutes; 0 = by steps alone
+    section: str = "train"  # of the recipe, for messages
+    world: World = field(default_factory=World)
 
     @property
     def device(self) -> str:
@@ -74,31 +83,84 @@ class State:
     compile_seconds: float = 0.0
     cursor: dict[str, int] = field(default_factory=lambda: asdict(Cursor()))
     total: int = 0
+    trained_tokens: int = 0
+    scale: dict[str, float] = field(default_factory=dict)  # of the loss, in float16
+    best_loss: float | None = None
+    best_step: int = 0
+    since_best: int = 0  # validations
+    stopped: bool = False  # early, by `patience`
+
+
+@contextmanager
+def looking(model: nn.Module) -> Iterator[None]:
+    """Look at the model in evaluation mode; every module's mode and the generators are then as they were."""
+    random, modes = checkpoint.random_state(), [(m, m.training) for m in model.modules()]
+    model.eval()
+    try:
+        yield
+    finally:
+        model.train()  # some modules act on the call, not on the flag
+        for module, mode in modes:
+            module.training = mode
+        checkpoint.restore_random_state(random)
 
 
 @torch.no_grad()
 def validate(job: Job) -> dict[str, float]:
     """Loss and bits per byte on the fixed held-out rows; eager, so that no second graph is compiled.
 
-    Empty without held-out rows. A non-finite loss comes back as it is: the loop stops on it.
+    Logits of trained tokens alone, a chunk at a time; every rank takes its share of the batches. Empty without
+    held-out rows. A non-finite loss comes back as it is: the loop stops on it.
     """
-    held_out, model = job.validation, job.model
+    held_out, model, world = job.validation, job.model, job.world
     if held_out is None:
         return {}
-    model.eval()
     n, sums = 0, list[Tensor]()
-    for rows in held_out.batches:
-        batch = job.feed.to_device(held_out.corpus.batch(rows, job.feed.rows.context))
-        positions = None if batch.single and batch.borders is None else batch.positions_BT
-        with job.autocast():
-            sums.append(model.loss_sum(batch.input_ids_BT, batch.targets_BT, positions, batch.borders, None))
-        n += batch.n_trained
-    model.train()
-    nats = float(torch.stack([value.double() for value in sums]).sum()) if sums else 0.0
-    return {
-        "validation_loss": nats / max(1, n),
-        "validation_bits_per_byte": nats / math.log(2) / max(1, held_out.bytes),
-    }
+    with looking(model):
+        for rows in held_out.batches[world.rank :: world.size]:
+            ready = job.feed.ready(held_out.corpus.batch(rows, job.feed.rows.context))
+            batch = job.feed.to_device(ready, training=False)
+            positions = None if batch.single and batch.borders is None else batch.positions_BT
+            with job.autocast():
+                inputs = (batch.input_ids_BT, batch.targets_BT, positions, batch.borders, batch.trained_N)
+                sums.append(model.loss_sum(*inputs))
+            n += batch.n_trained
+    nats = torch.stack([value.double() for value in sums]).sum() if sums else torch.zeros((), dtype=torch.float64)
+    if world.size > 1:
+        nats, counted = world.sum(torch.stack([nats.to(job.device), torch.tensor(float(n)).to(nats)])).tolist()
+        n = int(counted)
+    found = {"validation_loss": float(nats) / max(1, n)}
+    if held_out.bytes:
+        found["validation_bits_per_byte"] = float(nats) / math.log(2) / held_out.bytes
+    return found
+
+
+def diverged(job: Job, step: int, document_ids: list[str], what: str) -> str:
+    """What to tell the user whose training diverged at `step`."""
+    steps = checkpoint.steps_in(job.directory)
+    good = checkpoint.path_of(job.directory, steps[0]) if steps else None
+    shown = ", ".join(document_ids[:8]) + (f" and {len(document_ids) - 8} more" if document_ids[8:] else "")
+    muon = " or train.muon_learning_rate" if job.section == "train" else ""
+    return (
+        f"training diverged at step {step}: {what}. Documents of its batch: {shown}. "
+        + (f"The last good checkpoint is {good}. " if good else "No checkpoint was written yet. ")
+        + f"Lower {job.section}.learning_rate{muon}, or add {job.section}.warmup_steps."
+    )
+
+
+def out_of_memory(job: Job) -> str:
+    """What to tell the user when a step did not fit."""
+    rows = max(1, job.feed.micro // 2)
+    if job.section == "train":
+        return (
+            f"out of memory with micro-batches of {job.feed.micro} rows. Set train.micro_batch to {rows}, "
+            "or train.activation_checkpointing: true."
+        )
+    return (
+        f"out of memory with micro-batches of {job.feed.micro} rows of {job.feed.rows.context} tokens. Set "
+        f"finetune.micro_rows to {rows}, finetune.activation_checkpointing: on, or a smaller finetune.max_length; "
+        "finetune.load_in_4bit: true takes a quarter of the memory of 16-bit weights."
+    )
 
 
 class Interruptible(Protocol):

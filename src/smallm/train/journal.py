@@ -18,21 +18,23 @@ FILES = (METRICS, TIMING, SAMPLES)
 
 
 class Journal:
-    """The three files of one training directory."""
+    """The three files of one training directory. Of several ranks one `writes`."""
 
-    def __init__(self, directory: Path) -> None:
-        self.directory = directory
+    def __init__(self, directory: Path, writes: bool = True) -> None:
+        self.directory, self.writes = directory, writes
         directory.mkdir(parents=True, exist_ok=True)
 
     def write(self, name: str, row: dict[str, Any]) -> None:
         """Append one row. Raises ValueError on NaN or infinity, which JSON does not have."""
+        if not self.writes:
+            return
         line = json.dumps(row, ensure_ascii=False, allow_nan=False)
         with open(self.directory / name, "a", encoding="utf-8") as f:
             f.write(line + "\n")
 
     def rewind(self, step: int) -> None:
         """Keep rows up to `step`; -1 keeps none. A line torn by a crash goes too."""
-        for name in FILES:
+        for name in FILES if self.writes else ():
             path = self.directory / name
             write_text(path, "".join(json.dumps(r, ensure_ascii=False) + "\n" for r in read(path) if r["step"] <= step))
 

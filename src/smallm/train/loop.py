@@ -12,25 +12,22 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from smallm.core.console import Progress, count, say, warn
+from smallm.core.console import Progress, count, say
 from smallm.core.errors import TrainingDiverged, UserError
-from smallm.train import checkpoint
-from smallm.train.decide import time_of
+from smallm.train import distributed, keeping, measure
 from smallm.train.feed import Global, synchronise
-from smallm.train.job import Job, State, interrupt_after_the_step, validate
+from smallm.train.job import Job, State, diverged, interrupt_after_the_step, looking, out_of_memory, validate
 from smallm.train.journal import METRICS, SAMPLES, TIMING, Journal
 from smallm.train.memory import memory_in_use
 from smallm.train.optim import Optimizers, clip_gradients
-from smallm.train.pack import Cursor
-from smallm.train.schedule import agrees_until, decay_start, rate
+from smallm.train.scaler import START, LossScale
+from smallm.train.schedule import decay_start, rate
 
 
 @dataclass
@@ -42,6 +39,8 @@ class Pending:
     norm: Tensor
     n_trained: int
     document_ids: list[str]
+    skipped: bool = False  # its gradient overflowed in float16
+    interrupted: Tensor | None = None  # of several ranks, how many were told to stop
 
 
 class Trainer:
@@ -49,13 +48,23 @@ class Trainer:
 
     def __init__(self, job: Job) -> None:
         self.job, self.state = job, State(total=job.total)
-        self.optimizers = Optimizers(job.model, job.train)
-        self.journal = Journal(job.directory)
+        self.model = distributed.wrap(job.model, job.world)
+        self.optimizers = Optimizers(job.model, job.train, job.optimizer)
+        self.journal = Journal(job.directory, job.world.writes)
+        self.scale = LossScale(START if job.scaler else 1.0)
         self.pending: list[Pending] = []
         self.grad_norm = 0.0
         self.mark = time.perf_counter()
         self.row_mark = (0.0, 0)  # training seconds and tokens at the last row
         self.interrupted = False
+        self.all_stop = False  # of several ranks one was told to stop, and all know
+        self.saved_at = time.monotonic()
+        self.note = ""
+
+    @property
+    def stopping(self) -> bool:
+        """Whether to end with a checkpoint after this step; the same on every rank."""
+        return self.all_stop if self.job.world.size > 1 else self.interrupted
 
     # ------------------------------------------------------------------ one step
 
@@ -64,28 +73,36 @@ class Trainer:
         job, train = self.job, self.job.train
         step = self.state.step + 1
         loss = self.backward(batch)
-        norm = clip_gradients(self.optimizers.parameters, train.grad_clip)
-        self.pending.append(Pending(step, loss, norm, batch.n_trained, batch.document_ids))
+        norm = clip_gradients(self.optimizers.parameters, train.grad_clip, self.scale.value)
+        # float16 alone asks the device here: whether to take the step depends on it.
+        taken = not job.scaler or self.scale.update(bool(torch.isfinite(norm)))
+        both = torch.stack([loss.float(), torch.tensor(float(self.interrupted)).to(loss.device)])
+        both = job.world.sum(both) if job.world.size > 1 else [loss, None]
+        self.pending.append(Pending(step, both[0], norm, batch.n_trained, batch.document_ids, not taken, both[1]))
         if not job.device.startswith("cuda"):  # looking costs nothing there, and saves the update
             self.collect()
         self.optimizers.set_rate(rate(step, job.total, train))
-        self.optimizers.step()
+        if taken:
+            self.optimizers.step()
         self.optimizers.zero_grad()
-        self.state.step, self.state.tokens = step, self.state.tokens + batch.n_trained
+        self.state.step, self.state.tokens = step, self.state.tokens + (batch.tokens or batch.n_trained)
+        self.state.trained_tokens += batch.n_trained
         self.state.cursor = asdict(batch.cursor)
 
     def backward(self, batch: Global) -> Tensor:
-        """Gradients of the mean loss over the global batch; the summed loss, on the device.
+        """Gradients of the mean loss over the global batch; this rank's summed loss, on the device.
 
-        A batch without a trained token (all masked) gives zero gradients, not NaN.
+        A batch without a trained token (all masked) gives zero gradients, not NaN. Of several ranks each has the
+        same sum over all of them afterwards (DistributedDataParallel gives the mean; the factor undoes it).
         """
-        scale = 1.0 / max(1, batch.n_trained)
+        scale = self.scale.value * self.job.world.size / max(1, batch.n_trained)
         total: Tensor | None = None
-        for part in batch.parts:
+        for i, part in enumerate(batch.parts):
             part = self.job.feed.to_device(part)
-            with self.job.autocast():
-                loss, _ = self.job.model(part)
-            (loss * scale).backward()
+            with distributed.without_sync(self.model, last=i + 1 == len(batch.parts)):
+                with self.job.autocast():
+                    loss, _ = self.model(part)
+                (loss * scale).backward()
             total = loss.detach() if total is None else total + loss.detach()
         assert total is not None
         return total
@@ -97,23 +114,17 @@ class Trainer:
         values = torch.stack([v.float() for p in self.pending for v in (p.loss, p.norm)]).tolist()
         for i, p in enumerate(self.pending):
             loss, norm = values[2 * i], values[2 * i + 1]
-            if not (math.isfinite(loss) and math.isfinite(norm)):
-                raise TrainingDiverged(self._diverged(p, loss, norm))
+            if not (math.isfinite(loss) and (math.isfinite(norm) or p.skipped)) or self.scale.hopeless:
+                what = f"the loss is {loss}" if not math.isfinite(loss) else f"the gradient's norm is {norm}"
+                raise TrainingDiverged(diverged(self.job, p.step, p.document_ids, what))
             self.state.loss_sum += loss
             self.state.loss_tokens += p.n_trained
-            self.grad_norm = norm
+            if not p.skipped:
+                self.grad_norm = norm
+            elif self.job.world.writes:
+                say(f"step {p.step}: a gradient overflowed in float16; left out, the loss's scale is halved")
+            self.all_stop = self.all_stop or (p.interrupted is not None and bool(p.interrupted > 0))
         self.pending.clear()
-
-    def _diverged(self, p: Pending, loss: float, norm: float) -> str:
-        what = f"the loss is {loss}" if not math.isfinite(loss) else f"the gradient's norm is {norm}"
-        steps = checkpoint.steps_in(self.job.directory)
-        good = checkpoint.path_of(self.job.directory, steps[0]) if steps else None
-        shown = ", ".join(p.document_ids[:8]) + (f" and {len(p.document_ids) - 8} more" if p.document_ids[8:] else "")
-        return (
-            f"training diverged at step {p.step}: {what}. Documents of its batch: {shown}. "
-            + (f"The last good checkpoint is {good}. " if good else "No checkpoint was written yet. ")
-            + "Lower train.learning_rate or train.muon_learning_rate, or add train.warmup_steps."
-        )
 
     # ------------------------------------------------------------------ rows, validation, checkpoints
 
@@ -124,18 +135,20 @@ class Trainer:
         validate = last or step % train.validate_every == 0
         sample = last or (step % train.sample_every == 0 if train.sample_every else validate)
         keep = {decay_start(job.total, train)} if train.schedule == "wsd" else set()
-        save = last or step % train.checkpoint_every == 0 or step in keep or self.interrupted
+        save = last or step % train.checkpoint_every == 0 or step in keep or self.stopping
         tasks = job.tasks is not None and (last or (job.tasks_every > 0 and step % job.tasks_every == 0))
         row = validate or tasks or step % train.log_every == 0
-        if not (row or sample or save):
+        late = job.checkpoint_minutes > 0 and time.monotonic() - self.saved_at > 60 * job.checkpoint_minutes
+        if not (row or sample or save or (late and job.world.size == 1)):
             return
         self._stop_clock()
         if row:
-            self._write_row(rate(step, job.total, train) * train.learning_rate, validate, tasks)
+            better = self._write_row(rate(step, job.total, train) * train.learning_rate, validate, tasks)
+            save = save or better or self.state.stopped
         if sample:
             self.write_samples()
-        if save:
-            self.save(keep)
+        if save or late or self.stopping:
+            keeping.save(self, keep)
         self.mark = time.perf_counter()
 
     def _stop_clock(self) -> None:
@@ -143,11 +156,16 @@ class Trainer:
         synchronise(self.job.device)
         self.state.seconds += time.perf_counter() - self.mark
 
-    def _write_row(self, learning_rate: float, validate: bool, tasks: bool) -> None:
-        state = self.state
+    def _write_row(self, learning_rate: float, validate: bool, tasks: bool) -> bool:
+        """A row of metrics and timing. Whether its validation is the best so far (and is kept for that)."""
+        state, better = self.state, False
         row: dict[str, Any] = {"step": state.step, "tokens": state.tokens}
         row["loss"] = state.loss_sum / max(1, state.loss_tokens)
         row |= {"learning_rate": learning_rate, "grad_norm": self.grad_norm}
+        if self.job.feed.rows.corpus.masks is not None:
+            row["trained_tokens"] = state.trained_tokens
+        if self.scale.skipped:
+            row["skipped_steps"] = self.scale.skipped
         state.loss_sum, state.loss_tokens = 0.0, 0
         seconds, tokens = state.seconds - self.row_mark[0], state.tokens - self.row_mark[1]
         self.row_mark = (state.seconds, state.tokens)
@@ -155,6 +173,7 @@ class Trainer:
         mfu = speed * self.job.flops_per_token / self.job.peak_flops if self.job.peak_flops else None
         if validate:
             row |= self.validate()
+            better = keeping.judge(self, row.get("validation_loss"))
         if tasks:
             row |= self.score_tasks()
         self.journal.write(METRICS, row)
@@ -163,11 +182,22 @@ class Trainer:
         self.note = f"loss {row['loss']:.3f}, {count(speed)} tokens/s"
         if mfu:
             self.note += f", {100 * mfu:.0f} % of the peak"
-        if validate and "validation_loss" in row:
+        if validate and "validation_bits_per_byte" in row:
             self.note += f", held-out {row['validation_bits_per_byte']:.3f} bits per byte"
-            say(f"step {state.step}: {self.note}")
+        elif validate and "validation_loss" in row:
+            self.note += f", held-out loss {row['validation_loss']:.3f}"
+        if validate and "validation_loss" in row:
+            self.say(f"step {state.step}: {self.note}")
+        return better
 
-    note = ""
+    def trained(self) -> dict[str, Tensor]:
+        """The trained parameters by name: what a checkpoint holds of the model."""
+        return {name: p for name, p in self.job.model.decoder.named_parameters() if p.requires_grad}
+
+    def say(self, text: str) -> None:
+        """One line for the user, whatever the number of ranks."""
+        if self.job.world.writes:
+            say(text)
 
     def validate(self) -> dict[str, float]:
         """job.validate, stopping on a non-finite loss."""
@@ -182,65 +212,19 @@ class Trainer:
         """{"tasks": {task: {metric: value}}} of the model as it is; figures that are not finite are left out."""
         if self.job.tasks is None:
             return {}
-        with self._as_it_was():
+        with looking(self.job.model):
             found = self.job.tasks()
         return {"tasks": {t: {m: v for m, v in figures.items() if math.isfinite(v)} for t, figures in found.items()}}
 
-    @contextmanager
-    def _as_it_was(self) -> Iterator[None]:
-        """Look at the model in evaluation mode; the generators and the mode are then as they were."""
-        random, model = checkpoint.random_state(), self.job.model
-        model.eval()
-        yield
-        model.train()
-        checkpoint.restore_random_state(random)
-
     def write_samples(self) -> None:
         """What the model writes now; draws from generators of its own, so that training is left alone."""
-        if self.job.sample is None:
+        if self.job.sample is None or not self.job.world.writes:
             return
-        with self._as_it_was():
+        with looking(self.job.model):
             for row in self.job.sample(self.state.step):
                 self.journal.write(SAMPLES, {"step": self.state.step, **row})
 
-    def save(self, protected: set[int]) -> None:
-        """Write this step's checkpoint and remove those that are no longer kept."""
-        model = dict(self.job.model.decoder.named_parameters())
-        optimizer = self.optimizers.tensors() | checkpoint.random_state()
-        state = asdict(self.state) | {"grad_norm": self.grad_norm, "row_mark": list(self.row_mark)}
-        checkpoint.save(self.job.directory, self.state.step, dict(model), optimizer, state)
-        checkpoint.prune(self.job.directory, self.job.train.keep_checkpoints, protected)
-
-    # ------------------------------------------------------------------ start and resume
-
-    def resume(self) -> bool:
-        """Take up the newest checkpoint that fits this budget. Returns whether there was one."""
-        job = self.job
-        found = checkpoint.newest(job.directory, lambda s: s["step"] <= agrees_until(s["total"], job.total, job.train))
-        if found is None:
-            found = checkpoint.newest(job.directory, lambda s: s["step"] < job.total)
-            if found is not None:
-                warn(
-                    f"the budget was {found.state['total']} steps and is {job.total} now: going on from step "
-                    f"{found.step}. With train.schedule: {job.train.schedule} that is not identical to a run with this "
-                    "budget from the start (wsd and constant are)."
-                )
-        if found is None:
-            self.journal.rewind(-1)
-            return False
-        with torch.no_grad():
-            for name, p in job.model.decoder.named_parameters():
-                p.copy_(found.model[name])
-        self.optimizers.load(checkpoint.restore_random_state(found.optimizer))
-        extra = {k: found.state.pop(k) for k in ("grad_norm", "row_mark")}
-        self.state = State(**found.state)
-        self.state.total = job.total
-        self.grad_norm, self.row_mark = extra["grad_norm"], tuple(extra["row_mark"])
-        job.feed.rows.cursor = Cursor(**self.state.cursor)
-        self.journal.rewind(self.state.step)
-        checkpoint.drop_after(job.directory, self.state.step)
-        say(f"resuming from step {self.state.step} of {job.total}")
-        return True
+    # ------------------------------------------------------------------ start and run
 
     def start(self) -> None:
         """Before the first step: seed, compare the loss with the model's own, write row 0."""
@@ -250,56 +234,32 @@ class Trainer:
         cursor, tally = rows.cursor, rows.tally
         job.model.verify(job.feed.to_device(rows.batch(1)))
         rows.cursor, rows.tally = cursor, type(tally)()
+        self.saved_at = time.monotonic()
         self.journal.write(METRICS, {"step": 0, "tokens": 0, **self.validate(), **self.score_tasks()})
         self.write_samples()
 
     def compile(self) -> None:
         """Compile, and run each shape of micro-batch once, outside the training clock; changes nothing."""
-        job, rows = self.job, self.job.feed.rows
-        say("compiling the training step; this takes a minute or so")
         began = time.perf_counter()
-        random, cursor, tally = checkpoint.random_state(), rows.cursor, rows.tally
-        job.model.compile()
-        if job.device.startswith("cuda"):
-            self.optimizers.compile()
-        shapes = {len(p.input_ids_BT): p for p in next(iter(job.feed.batches(1))).parts}
-        for part in shapes.values():
-            with job.autocast():
-                loss, _ = job.model(job.feed.to_device(part))
-            loss.backward()
-        self.optimizers.zero_grad()
-        synchronise(job.device)
-        rows.cursor, rows.tally = cursor, type(tally)()
-        checkpoint.restore_random_state(random)
+        measure.compile_step(self)
         self.state.compile_seconds += time.perf_counter() - began
 
     def time_a_step(self) -> float:
         """Seconds of an eager forward and backward pass of one global batch; changes nothing."""
-        random, rows = checkpoint.random_state(), self.job.feed.rows
-        cursor, tally = rows.cursor, rows.tally
-        part, *rest = next(iter(self.job.feed.batches(1))).parts
-
-        def work() -> None:
-            self.backward(Global([part], part.n_trained, [], cursor))
-            self.optimizers.zero_grad()
-
-        self.job.model.train()
-        seconds = time_of(work, self.job.device) * (1 + len(rest))
-        rows.cursor, rows.tally = cursor, type(tally)()
-        checkpoint.restore_random_state(random)
-        return seconds
+        return measure.time_a_step(self)
 
     def run(self) -> State:
         """All steps that are left."""
         job = self.job
         job.model.train()
-        if not self.resume():
+        if not keeping.resume(self):
             self.start()
-        if self.state.step >= job.total:
+        if self.state.step >= job.total or self.state.stopped:
+            keeping.finish(self)
             return self.state
         if job.compile:
             self.compile()
-        bar = Progress("training", job.total, "steps")
+        bar = Progress("training", job.total, "steps", 10.0 if job.world.writes else math.inf)
         self.mark = time.perf_counter()
         batches = job.feed.batches(job.total - self.state.step)
         try:
@@ -308,15 +268,16 @@ class Trainer:
                     self.step(batch)
                     self.record()
                     bar.update(self.state.step, self.note)
-                    if self.interrupted:
+                    if self.stopping:
                         raise KeyboardInterrupt
+                    if self.state.stopped:
+                        break
         except torch.OutOfMemoryError as error:
-            raise UserError(
-                f"out of memory with micro-batches of {job.feed.micro} rows. Set train.micro_batch to "
-                f"{max(1, job.feed.micro // 2)}, or train.activation_checkpointing: true."
-            ) from error
+            raise UserError(out_of_memory(job)) from error
         finally:
             bar.close()
+        job.world.barrier()
+        keeping.finish(self)
         return self.state
 
 

@@ -25,6 +25,8 @@ from smallm.train.corpus import IGNORE, Batch
 # last-level cache while the products stay large (V = 4,096, one core: 65 GFLOP/s at 16 MB, 57 at 4, 41 unchunked).
 # CUDA: products of 4,096 rows at V = 50,304 run at full rate.
 CHUNK_BYTES = {"cpu": 16 << 20, "cuda": 1 << 30}
+# Keeps probabilities of 1 in 100,000 out of float16's subnormal numbers; 1,024 times a row of the head stays in range.
+FLOAT16_SCALE = 1024.0
 VERIFY_POSITIONS = 64
 VERIFY_TOLERANCE = 1e-3
 
@@ -95,11 +97,13 @@ class _LinearLoss(torch.autograd.Function):
         needs = (ctx.needs_input_grad[0], ctx.needs_input_grad[1], bias_V is not None and ctx.needs_input_grad[2])
         loss, *gradients = _linear_loss(hidden_ND, weight_VD, bias_V, targets_N, chunk, soft_cap, needs)
         ctx.save_for_backward(*gradients)
+        ctx.dtypes = (hidden_ND.dtype, weight_VD.dtype, None if bias_V is None else bias_V.dtype)
         return loss
 
     @staticmethod
     def backward(ctx: Any, *outgoing: Tensor) -> tuple[Tensor | None, ...]:
-        scaled = [None if g is None else g * outgoing[0].to(g.dtype) for g in ctx.saved_tensors]
+        pairs = zip(ctx.saved_tensors, ctx.dtypes, strict=True)
+        scaled = [None if g is None else (g * outgoing[0].to(g.dtype)).to(dtype) for g, dtype in pairs]
         return (*scaled, None, None, None)
 
 
@@ -115,7 +119,8 @@ def _linear_loss(
     """(loss, gradients of hidden, weight, bias; None where not needed).
 
     With E = exp(z - max z) and s its row sum, dloss/dz = (E - s at the target) / s: the division is done
-    on rows of D, not of V. A row without target gets the factor 0 there.
+    on rows of D, not of V. A row without target gets the factor 0 there. Sums over chunks are float32, and in
+    float16 the gradient of the hidden states too: the loss's scale comes to it later.
     """
     device = hidden_ND.device.type
     low = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else weight_VD.dtype
@@ -123,8 +128,9 @@ def _linear_loss(
     with torch.autocast(device, enabled=False):
         weight_low = weight_VD.to(low)
         loss = torch.zeros((), dtype=torch.float32, device=hidden_ND.device)
-        d_hidden = torch.empty_like(hidden_ND) if needs[0] else None
-        d_weight = torch.zeros_like(weight_VD) if needs[1] else None
+        kept = torch.float32 if low == torch.float16 else hidden_ND.dtype
+        d_hidden = torch.empty_like(hidden_ND, dtype=kept) if needs[0] else None
+        d_weight = torch.zeros_like(weight_VD, dtype=torch.float32) if needs[1] else None
         d_bias = torch.zeros_like(bias_V) if needs[2] and bias_V is not None else None
         reuse = device == "cpu" and low == torch.float32 and not torch.compiler.is_compiling()
         buffer = torch.empty(min(chunk, N), V) if reuse else None  # a fresh one a chunk would cost its page faults
@@ -144,24 +150,51 @@ def _linear_loss(
             e_nV = e_nV.exp_()
             s_n = e_nV.sum(1)
             loss = loss + torch.where(trained_n, s_n.log() - at_target_n, 0.0).sum()
-            if not any(needs):
-                continue
-            e_nV.scatter_add_(1, target_n1, -s_n[:, None])
-            if slope_nV is not None:
-                e_nV = e_nV.mul_(slope_nV)
-            scale_n1 = torch.where(trained_n, 1.0 / s_n, 0.0)[:, None]
-            e_low = e_nV.to(low)
-            if d_hidden is not None:
-                d_hidden[rows] = (torch.mm(e_low, weight_low) * scale_n1).to(hidden_ND.dtype)
-            if d_weight is not None:
-                scaled_nD = (h_nD * scale_n1).to(low)
-                if low == d_weight.dtype:
-                    d_weight.addmm_(e_low.t(), scaled_nD)
-                else:
-                    d_weight += torch.mm(e_low.t(), scaled_nD)
-            if d_bias is not None:
-                d_bias += (e_nV.t() @ scale_n1).squeeze(1)
+            if any(needs):
+                e_nV.scatter_add_(1, target_n1, -s_n[:, None])
+                if slope_nV is not None:
+                    e_nV = e_nV.mul_(slope_nV)
+                scale_n1 = torch.where(trained_n, 1.0 / s_n, 0.0)[:, None]
+                d_rows = None if d_hidden is None else d_hidden[rows]
+                _add_gradients(e_nV, scale_n1, h_nD, weight_low, d_rows, d_weight, d_bias)
     return loss, d_hidden, d_weight, d_bias
+
+
+def _add_gradients(
+    e_nV: Tensor,
+    scale_n1: Tensor,
+    h_nD: Tensor,
+    weight_low: Tensor,
+    d_rows: Tensor | None,
+    d_weight: Tensor | None,
+    d_bias: Tensor | None,
+) -> None:
+    """One chunk's gradients: those of its hidden states into `d_rows`, the others added up. e_nV is used up.
+
+    dloss/dz = e * scale. float16 holds neither the sums of a large vocabulary nor small gradients that the loss's
+    scale is yet to enlarge: there the division comes first, times FLOAT16_SCALE.
+    """
+    low = weight_low.dtype
+    if low == torch.float16:
+        e_nV = e_nV.mul_(scale_n1)
+        if d_rows is not None:
+            d_rows.copy_(torch.mm((e_nV * FLOAT16_SCALE).to(low), weight_low).float().div_(FLOAT16_SCALE))
+        if d_weight is not None:
+            d_weight.addmm_(e_nV.t(), h_nD.float())
+        if d_bias is not None:
+            d_bias += e_nV.sum(0)
+        return
+    e_low = e_nV.to(low)
+    if d_rows is not None:
+        d_rows.copy_(torch.mm(e_low, weight_low) * scale_n1)
+    if d_weight is not None:
+        scaled_nD = (h_nD * scale_n1).to(low)
+        if low == d_weight.dtype:
+            d_weight.addmm_(e_low.t(), scaled_nD)
+        else:
+            d_weight += torch.mm(e_low.t(), scaled_nD)
+    if d_bias is not None:
+        d_bias += (e_nV.t() @ scale_n1).squeeze(1)
 
 
 class LossModel(nn.Module):
@@ -218,6 +251,8 @@ class LossModel(nn.Module):
         """
         T = min(VERIFY_POSITIONS, batch.input_ids_BT.shape[1])
         ids_BT, targets_T = batch.input_ids_BT[:1, :T], batch.targets_BT[0, :T]
+        # What is not trained is compared too: of a fine-tuning's first 64 positions most are masked.
+        targets_T = torch.where(targets_T == IGNORE, ids_BT[0].roll(-1), targets_T)
         was_training = self.training
         self.eval()
         try:

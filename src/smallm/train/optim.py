@@ -25,6 +25,7 @@ from torch import Tensor, nn
 
 from smallm.core.config import TrainConfig
 from smallm.core.hardware import has_bf16
+from smallm.train import optim8
 
 foreach: Any = torch  # its _foreach functions are public in use, though not in its stubs
 
@@ -133,8 +134,12 @@ def parameter_groups(model: nn.Module) -> dict[str, list[tuple[str, nn.Parameter
 class Optimizers:
     """Muon and AdamW as one: `step`, `set_rate`, and a state of plain tensors by parameter name."""
 
-    def __init__(self, model: nn.Module, train: TrainConfig) -> None:
+    def __init__(self, model: nn.Module, train: TrainConfig, kind: str = "") -> None:
+        """`kind`: an optimiser that pretraining does not have (train/optim8.py), instead of train.optimizer."""
+        kind = kind or train.optimizer
         named = parameter_groups(model)
+        if not any(named.values()):
+            raise ValueError("no parameter of the model is trained")
         self.names = {id(p): name for group in named.values() for name, p in group}
         self.parameters = [p for group in named.values() for _, p in group]
         params = {kind: [p for _, p in group] for kind, group in named.items()}
@@ -143,7 +148,7 @@ class Optimizers:
         embedding_rate = train.embedding_learning_rate or rate
         head_rate = train.head_learning_rate or embedding_rate
         self.all: list[torch.optim.Optimizer] = []
-        if train.optimizer == "muon" and params["matrices"]:
+        if kind == "muon" and params["matrices"]:
             dtype = torch.bfloat16 if has_bf16(device) else torch.float32
             self.all.append(Muon(params["matrices"], train.muon_learning_rate, train.momentum, decay, dtype))
             adam = [("embeddings", embedding_rate, 0.0), ("head", head_rate, 0.0), ("vectors", rate, 0.0)]
@@ -153,7 +158,10 @@ class Optimizers:
         groups = [{"params": params[k], "lr": lr, "weight_decay": wd} for k, lr, wd in adam if params[k]]
         if groups:
             betas = (train.beta1, train.beta2)
-            self.all.append(torch.optim.AdamW(groups, betas=betas, eps=train.eps, fused=device in ("cpu", "cuda")))
+            if kind in optim8.KINDS:
+                self.all.append(optim8.make(kind, groups, betas, train.eps, device))
+            else:
+                self.all.append(torch.optim.AdamW(groups, betas=betas, eps=train.eps, fused=device in ("cpu", "cuda")))
         for optimizer in self.all:
             for group in optimizer.param_groups:
                 group["peak"] = group["lr"]
@@ -184,7 +192,7 @@ class Optimizers:
             f"{kind}/{self.names[id(p)]}": value
             for optimizer in self.all
             for p, state in optimizer.state.items()
-            for kind, value in state.items()
+            for kind, value in optim8.to_tensors(state).items()
         }
 
     def load(self, tensors: dict[str, Tensor]) -> None:
@@ -197,15 +205,26 @@ class Optimizers:
             for group in optimizer.param_groups:
                 for p in group["params"]:
                     state = by_name[self.names[id(p)]] if tensors else {}
+                    if optim8.is_8bit(optimizer):
+                        optim8.restore(optimizer, group, p, state)
+                        continue
                     # AdamW's fused step counter stays on the parameter's device in float32, as it was written.
                     optimizer.state[p] = {kind: value.to(p.device).clone() for kind, value in state.items()}
 
 
-def clip_gradients(parameters: list[nn.Parameter], limit: float) -> Tensor:
-    """Global norm of the gradients before clipping, a tensor (nothing waits); scaled down to `limit` unless 0."""
+def clip_gradients(parameters: list[nn.Parameter], limit: float, scale: float = 1.0) -> Tensor:
+    """Global norm of the gradients before clipping, a tensor (nothing waits); scaled down to `limit` unless 0.
+
+    `scale`: what the loss was multiplied with; divided out of norm and gradients.
+    """
     grads = [p.grad for p in parameters if p.grad is not None]
     norm = torch.nn.utils.get_total_norm(grads)
+    if scale != 1.0:
+        norm = norm / scale
     if limit:
         # min(1, limit / norm); a non-finite norm makes the gradients non-finite, and the loop notices.
-        foreach._foreach_mul_(grads, (limit / (norm + 1e-6)).clamp(max=1.0))
+        factor = (limit / (norm + 1e-6)).clamp(max=1.0)
+        foreach._foreach_mul_(grads, factor if scale == 1.0 else factor / scale)
+    elif scale != 1.0:
+        foreach._foreach_mul_(grads, 1.0 / scale)
     return norm
