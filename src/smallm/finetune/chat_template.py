@@ -17,7 +17,7 @@ from typing import Any
 from smallm.core.errors import UserError
 from smallm.core.files import sha256_bytes
 
-Messages = Sequence[Mapping[str, str]]
+Messages = Sequence[Mapping[str, Any]]
 # Characters of which one marks a special's name while a text is on its way: private use, never in a text of anybody's.
 MARKERS = range(0xF0000, 0xFFFFE)
 

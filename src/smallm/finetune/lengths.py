@@ -23,7 +23,7 @@ LONG_ROPE = ("longrope", "su")
 class Fitted:
     """A row that fits, and what it took: the messages it was made from, answers and characters that went."""
 
-    messages: list[Mapping[str, str]]
+    messages: list[Mapping[str, Any]]
     row: Rendered
     answers_gone: int = 0
     characters_gone: int = 0
@@ -58,7 +58,7 @@ def fit(renderer: Renderer, messages: Messages, place: str, *, max_length: int, 
     return _cut(renderer, given, place, max_length)
 
 
-def _cut(renderer: Renderer, given: list[Mapping[str, str]], place: str, limit: int) -> Fitted:
+def _cut(renderer: Renderer, given: list[Mapping[str, Any]], place: str, limit: int) -> Fitted:
     """The longest end of the conversation that fits."""
     system = given[:1] if given[0]["role"] == SYSTEM else []
     turns, gone = given[len(system) :], 0
@@ -69,7 +69,7 @@ def _cut(renderer: Renderer, given: list[Mapping[str, str]], place: str, limit: 
             return Fitted([*system, *turns], row, gone)
     question, answer = turns
 
-    def row_from(start: int) -> tuple[list[Mapping[str, str]], Rendered]:
+    def row_from(start: int) -> tuple[list[Mapping[str, Any]], Rendered]:
         kept = [*system, {**question, "content": question["content"][start:]}, answer]
         return kept, renderer.row(kept, place)
 

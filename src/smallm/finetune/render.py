@@ -86,7 +86,7 @@ class Renderer:
             ends.append(self.template.eos)
         return tuple(dict.fromkeys(ends))
 
-    def with_system(self, messages: Messages) -> list[Mapping[str, str]]:
+    def with_system(self, messages: Messages) -> list[Mapping[str, Any]]:
         """The messages as they are rendered: with the recipe's system message where they have none."""
         if self.system and messages and messages[0]["role"] not in (SYSTEM, TEXT):
             return [{"role": SYSTEM, "content": self.system}, *messages]
@@ -122,7 +122,7 @@ class Renderer:
     # ---- laws -----------------------------------------------------------------------------------------------------
 
     def _span(
-        self, messages: list[Mapping[str, str]], i: int, row: tuple[str, list[int]], place: str
+        self, messages: list[Mapping[str, Any]], i: int, row: tuple[str, list[int]], place: str
     ) -> tuple[int, int]:
         """Where the answer that is message `i` stands in the row's ids, its end of turn included, after every check."""
         last, whole = i == len(messages) - 1, row[1]
