@@ -9,7 +9,7 @@ import torch
 
 from smallm.core.errors import UserError
 from smallm.core.files import read_json
-from smallm.evaluate.identity import ADAPTER_CONFIG, weight_files
+from smallm.evaluate.identity import ADAPTER_CONFIG, weight_files, weights_sha256
 from smallm.evaluate.transformers_models import LOADING_ERRORS, brief, keep_quantised_weights, quietly
 
 # Learned vectors before the text, not a change of the weights.
@@ -41,6 +41,41 @@ def base_name(adapter: Path) -> str:
         raise UserError(f"{adapter / ADAPTER_CONFIG}: no base_model_name_or_path. Write the base model's name there.")
     beside = adapter / named
     return str(beside) if beside.is_dir() else named
+
+
+def recorded(adapter: Path) -> dict[str, Any]:
+    """What smallm wrote beside an adapter that it trained; {} for others'."""
+    path = adapter / "smallm.json"
+    try:
+        found = read_json(path) if path.is_file() else {}
+    except ValueError as error:
+        raise UserError(f"{path}: not JSON ({error}).") from None
+    return found if isinstance(found, dict) else {}
+
+
+def check_base(adapter: Path, base: Path) -> str:
+    """The hash of the base's weights. UserError: smallm trained this adapter on other weights, or it was changed."""
+    facts, found = recorded(adapter), weights_sha256(base)
+    said = facts.get("base") if isinstance(facts.get("base"), dict) else {}
+    trained_on = said.get("weights_sha256")  # type: ignore[union-attr]
+    if trained_on and trained_on != found:
+        raise UserError(
+            f"{adapter}: the adapter was trained on the base {str(trained_on)[:8]}… ({said.get('name')}), "  # type: ignore[union-attr]
+            f"but {base} is {found[:8]}…. On other weights it is another model. Name the base that it was trained on in "
+            f"{ADAPTER_CONFIG} (base_model_name_or_path), or tune this one."
+        )
+    written = facts.get("adapter_sha256")
+    if written and (own := weights_sha256(adapter)) != written:
+        raise UserError(
+            f"{weight_files(adapter)[0]}: hash {own[:8]}… but smallm.json says {str(written)[:8]}…. The adapter was "
+            "changed after it was saved. Tune again, or delete smallm.json if the change was meant."
+        )
+    return found
+
+
+def trained_in_4bit(adapter: Path) -> bool:
+    """Was the adapter trained on a base in NF4? Then it is loaded on one: on 16-bit weights it is another function."""
+    return bool(recorded(adapter).get("quantisation"))
 
 
 def with_adapter(model: Any, adapter: Path, device: torch.device) -> Any:

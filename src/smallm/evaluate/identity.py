@@ -68,10 +68,15 @@ def weights_sha256(directory: Path | str, base: Path | str | None = None) -> str
     files = weight_files(directory)
     if is_adapter(directory):
         own = sha256_file(files[0])
-        return own if base is None else sha256_json({"adapter": own, "base": weights_sha256(base)})
+        return own if base is None else adapted_sha256(own, weights_sha256(base))
     if [file.name for file in files] == [WEIGHTS]:
         return sha256_file(files[0])
     return sha256_json([[file.name, sha256_file(file)] for file in files])
+
+
+def adapted_sha256(adapter: str, base: str) -> str:
+    """The hash of an adapter on its base, of theirs."""
+    return sha256_json({"adapter": adapter, "base": base})
 
 
 def stamps(*directories: Path) -> list[tuple[str, int, int, int]]:

@@ -6,7 +6,7 @@ is quantised on load goes through Transformers. What was chosen stands in `setti
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +15,16 @@ import torch
 from smallm.core.errors import UserError
 from smallm.core.files import read_json
 from smallm.core.hardware import has_bf16, pick_device
-from smallm.evaluate.adapters import base_name, with_adapter
+from smallm.evaluate.adapters import base_name, check_base, trained_in_4bit, with_adapter
 from smallm.evaluate.backends import DecoderBackend, TransformersBackend
-from smallm.evaluate.identity import config_sha256, is_adapter, stamps, weight_files, weights_sha256
+from smallm.evaluate.identity import (
+    adapted_sha256,
+    config_sha256,
+    is_adapter,
+    stamps,
+    weight_files,
+    weights_sha256,
+)
 from smallm.evaluate.model_tokenizer import check_belongs, open_tokenizer
 from smallm.evaluate.transformers_models import INT8, NF4, brief, check_causal, load_transformers
 from smallm.model.families import CONFIG, load_pretrained, read_config
@@ -44,7 +51,7 @@ class Options:
 
 @dataclass(frozen=True)
 class LocalModel:
-    """A loaded model. `model`: our Decoder or Transformers'; `smallm`: smallm trained it, or its base."""
+    """A loaded model. `model`: our Decoder or Transformers'; `smallm`: smallm pretrained it, or its base."""
 
     model: Any
     backend: DecoderBackend | TransformersBackend
@@ -74,8 +81,12 @@ def load_local(name: str | Path, options: Options) -> LocalModel:
     if (base / CONFIG).is_file() or not (base / "smallm_model.json").is_file():
         _check_json(base / CONFIG)
     before = stamps(directory, base)
+    base_sha256 = check_base(adapter, base) if adapter else None
+    if adapter and options.quantise is None and trained_in_4bit(adapter):
+        options = replace(options, quantise=NF4)
     model, backend, tokenizer, settings = _load(adapter, base, options)
-    sha256 = weights_sha256(directory, base if adapter else None)
+    sha256 = weights_sha256(directory)
+    sha256 = adapted_sha256(sha256, base_sha256) if base_sha256 else sha256
     if stamps(directory, base) != before:
         raise UserError(f"{directory}: its weights were rewritten while they were read. Evaluate when that is done.")
     settings |= {
@@ -89,7 +100,7 @@ def load_local(name: str | Path, options: Options) -> LocalModel:
         tokenizer=tokenizer,
         weights_sha256=sha256,
         parameters=_parameters(model),
-        smallm=any((path / "smallm.json").is_file() for path in (directory, base)),
+        smallm=_from_scratch(base),
         settings=settings,
     )
 
@@ -158,7 +169,7 @@ def _directory(name: str | Path, code: bool) -> Path:
     """The directory of a model or adapter; `code`: a Hub model's Python files are fetched too, otherwise not."""
     path = Path(name).expanduser()
     if path.is_dir():
-        return path if is_adapter(path) else resolve_model(path)
+        return path if is_adapter(path) else resolve_model(path, adapters=True)
     found = resolve_model(name)
     if code:
         from huggingface_hub import snapshot_download
@@ -223,6 +234,12 @@ def _window(config: Any, tokenizer: Any, asked: int | None, directory: Path) -> 
 def _check_window(asked: int, known: int | None, directory: Path) -> None:
     if asked < 2 or (known is not None and asked > known):
         raise UserError(f"max_length: {asked} tokens asked; {directory} takes 2 to {known or 'any number'}.")
+
+
+def _from_scratch(base: Path) -> bool:
+    """Did smallm pretrain it? (Merged models say of what they were merged.)"""
+    path = base / "smallm.json"
+    return path.is_file() and bool(read_json(path).get("from_scratch", True))
 
 
 def _parameters(model: Any) -> int:

@@ -176,7 +176,7 @@ def _refuse_half_of_a_tie(model: Any, names: list[str]) -> None:
         raise UserError(
             f"finetune.lora_target_modules: {found[0]} shares its weights with the "
             f"{'embedding' if model.get_submodule(found[0]) is both[0] else 'output head'} (tied), and an adapter on "
-            "one of them would untie them. Train them whole instead: finetune.lora_modules_to_save, which keeps the tie."
+            "one of them would untie them. Train them whole: finetune.lora_modules_to_save, which keeps the tie."
         )
 
 

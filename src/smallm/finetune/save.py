@@ -71,6 +71,7 @@ def save_tuned(
         "coverage": decoder.coverage.to_json() if decoder.coverage else None,
         "dtypes": plan.to_json() if plan else None,
         "census": decoder.census,
+        "from_scratch": is_from_scratch(base),
         "packed_rows": decoder.isolates,
         "machine": {
             "cpu": hardware.cpu_name(),
@@ -132,6 +133,11 @@ def _save_whole(decoder: CausalDecoder, directory: Path, base: Path) -> None:
     values |= {"dtype": str(dtype).removeprefix("torch.")}
     values.pop("_name_or_path", None)
     write_json(directory / "config.json", values)
+
+
+def is_from_scratch(base: Path) -> bool:
+    """Did smallm pretrain the base? (Its documents begin with BOS, which its tokenizer leaves to the caller.)"""
+    return (base / "smallm.json").is_file() and bool(read_json(base / "smallm.json").get("from_scratch", True))
 
 
 def copy_tokenizer(source: Path, directory: Path) -> None:
