@@ -10,6 +10,7 @@ from pathlib import Path, PurePosixPath
 
 from smallm.core.errors import UserError
 from smallm.core.format_checks import Format, check
+from smallm.core.formats_compare_tuned import COMPARE_TUNED_FORMATS
 from smallm.core.formats_eval import EVALUATION_FORMATS, HEX64, SAMPLE
 from smallm.core.schemas import anything, array, integer, mapping, maybe, number, one_of, record, text
 
@@ -49,7 +50,7 @@ FORMATS: tuple[Format, ...] = (
     Format("resolved", ("resolved.json",), "json", "Automatic decisions, taken once.", mapping(anything())),
     Format(
         "stage",
-        ("*/stage.json", "tokens/*/stage.json"),
+        ("*/stage.json", "tokens/*/stage.json", "tuned/*/stage.json", "eval/*/stage.json"),
         "json",
         "Beside each finished artefact: what made it, from what, and what it holds.",
         record(
@@ -204,6 +205,7 @@ FORMATS: tuple[Format, ...] = (
         "What the model wrote while it was trained.",
         record({"step": integer(), **SAMPLE}),
     ),
+    *COMPARE_TUNED_FORMATS,
     *EVALUATION_FORMATS,
     Format(
         "Hugging Face directory",

@@ -200,7 +200,7 @@ EVALUATION_FORMATS: tuple[Format, ...] = (
     ),
     Format(
         "comparison",
-        ("eval/compare-*.json",),
+        ("eval/compare-*.json", "eval/*/compare-*.json"),
         "json",
         "Two models on the same items, task by task.",
         record(
@@ -229,7 +229,7 @@ EVALUATION_FORMATS: tuple[Format, ...] = (
     ),
     Format(
         "results of a suite",
-        ("eval/*-????????-*.json",),
+        ("eval/*-????????-*.json", "eval/*/*-????????-*.json"),
         "json",
         "A model on a suite of tasks, named by the model, the first 8 digits of its weights' hash, and the suite. "
         "lm-eval's own keys stand beside ours, so that its tools read the file.",
@@ -262,7 +262,7 @@ EVALUATION_FORMATS: tuple[Format, ...] = (
     ),
     Format(
         "items",
-        ("eval/*.items.parquet",),
+        ("eval/*.items.parquet", "eval/*/*.items.parquet"),
         "parquet",
         "One row an item of a task, or a held-out document: what was asked, what the model made of it, and its share "
         "of the task's primary metric (`score`, of `weight`). `logprobs` are nats, summed over the `tokens` of each "
@@ -272,7 +272,7 @@ EVALUATION_FORMATS: tuple[Format, ...] = (
     ),
     Format(
         "evaluation page or figure",
-        ("eval/*.html", "eval/*.svg"),
+        ("eval/*.html", "eval/*.svg", "eval/*/*.html"),
         "other",
         "A page to browse items or a comparison, complete in itself; a plot.",
     ),

@@ -54,7 +54,7 @@ def comparison_of(
     ]
     if not testable:
         raise UserError("\n".join(f"{row['task']}: {row['why']}." for row in missing))
-    results = compare_many([_scores(pair) for pair in testable])
+    results = compare_many([scores_of(pair) for pair in testable])
     adjusted = holm([paired.p_value for paired in results])
     shares = false_discovery([paired.p_value for paired in results])
     rows = [
@@ -101,7 +101,7 @@ def _side(side: Side) -> dict[str, Any]:
 # ---- one task ------------------------------------------------------------------------------------------------------
 
 
-def _scores(pair: Pair) -> PairedScores | PairedCorpus:
+def scores_of(pair: Pair) -> PairedScores | PairedCorpus:
     """The task's scores as the tests take them."""
     info, clusters = metric_info(pair.metric), pair.clusters()
     if info.kind == "corpus":

@@ -88,6 +88,14 @@ class LazyScorer:
     def generate(self, prompts: Sequence[str], *, until: Sequence[str] = (), max_new_tokens: int = 256) -> list[str]:
         return self._loaded().generate(prompts, until=until, max_new_tokens=max_new_tokens)
 
+    def score(self, pairs: Any, done: Any) -> list[tuple[float, bool]]:
+        """Token pairs, as `TextScorer.score`."""
+        return self._loaded().score(pairs, done)
+
+    def write(self, prompts: list[list[int]], until: Sequence[str], max_new_tokens: int) -> list[str]:
+        """Prompts of ids, as `TextScorer.write`."""
+        return self._loaded().write(prompts, until, max_new_tokens)
+
     def chat(self, messages: Sequence[dict[str, str]]) -> str:
         from smallm.evaluate.scorer import TextScorer
 

@@ -14,7 +14,10 @@ from typing import Literal
 
 @dataclass(frozen=True)
 class MetricInfo:
-    """One row: `numerator` and `denominator` name columns of the items; `kinds` are the kinds of task it is for."""
+    """One row: `numerator` and `denominator` name columns of the items; `kinds` are the kinds of task it is for.
+
+    `own`: its columns come from a fine-tuning's comparison alone; a task file cannot ask for it.
+    """
 
     name: str
     title: str
@@ -26,6 +29,7 @@ class MetricInfo:
     denominator: str | None = None
     transform: Literal["exp"] | None = None
     binary: bool = False
+    own: bool = False
 
     @property
     def higher_is_better(self) -> bool:
@@ -52,6 +56,22 @@ _ROWS = (
     ),
     MetricInfo(
         "token_perplexity", "perplexity by token", "lower", "", "ratio", ("perplexity",), "nats", "scored", "exp"
+    ),
+    # Of legal questions and of tagging, whose columns finetune/tuned_tasks.py computes.
+    MetricInfo(
+        "citation", "section cited exactly", "higher", "share", "mean", ("generate",), "citation", binary=True, own=True
+    ),
+    MetricInfo(
+        "refusal_precision", "precision of refusals", "higher", "share", "ratio", ("generate",), "refused_right",
+        "refused", own=True,
+    ),
+    MetricInfo(
+        "refusal_recall", "recall of refusals", "higher", "share", "ratio", ("generate",), "refused_right",
+        "unanswerable", own=True,
+    ),
+    # F1 of the spans of all items together, 2 TP over predicted and right ones: a ratio of sums.
+    MetricInfo(
+        "span_f1", "F1 of spans", "higher", "share", "ratio", ("generate",), "spans_twice_right", "spans_both", own=True
     ),
     # As lm-eval's LAMBADA: exp of the mean nats of a target, whatever its tokens.
     MetricInfo("perplexity", "perplexity of the target", "lower", "", "ratio", ("continuation",), "nats", None, "exp"),

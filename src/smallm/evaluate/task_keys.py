@@ -137,9 +137,10 @@ def _unknown(section: str, value: Mapping[str, Any], known: Sequence[str]) -> st
 
 
 def _unknown_metric(names: Sequence[str]) -> str | None:
+    known = [metric for metric, info in METRICS.items() if not info.own]
     for name in names:
-        if name not in METRICS and not name.startswith("evaluate:"):
-            near = difflib.get_close_matches(name, METRICS, 1)
+        if name not in known and not name.startswith("evaluate:"):
+            near = difflib.get_close_matches(name, known, 1)
             hint = f" Did you mean `{near[0]}`?" if near else ""
-            return f"metrics: {name} is not known; there are {', '.join(METRICS)}, and evaluate:NAME.{hint}"
+            return f"metrics: {name} is not known; there are {', '.join(known)}, and evaluate:NAME.{hint}"
     return None

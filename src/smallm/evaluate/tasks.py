@@ -212,7 +212,7 @@ def _rules(
             broken.append((key, f"`{key}` has no effect in a {kind} task. Remove it, or change `kind`."))
     for name in spec.values["metrics"]:
         if not name.startswith("evaluate:") and kind not in METRICS[name].kinds:
-            fitting = ", ".join(m for m, info in METRICS.items() if kind in info.kinds)
+            fitting = ", ".join(m for m, info in METRICS.items() if kind in info.kinds and not info.own)
             broken.append(("metrics", f"{name} is no metric of a {kind} task. Its metrics: {fitting}."))
     if said.get("items_per_source") is not None and said.get("source") is None:
         broken.append(("items_per_source", "items_per_source needs `source`: the field that says of which."))

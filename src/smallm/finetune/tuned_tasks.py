@@ -1,0 +1,153 @@
+"""The tasks of base against tuned: which metrics a fine-tuning is judged by, its items as evaluation's, their columns.
+
+Two tasks of the same test items, in evaluation's own terms (evaluate/tasks.py): the answers that are written, by the
+metrics of the kind, and `answers`, the bits per byte of the right answers given their prompts. What evaluation does not
+know by itself (citations and refusals of legal answers, spans of tagging) is put beside its figures here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from smallm.core import yamltree
+from smallm.core.config import FinetuneConfig
+from smallm.core.errors import UserError
+from smallm.core.files import sha256_json
+from smallm.evaluate.metrics import metric_info
+from smallm.evaluate.run_tasks import ItemRecord, TaskResult
+from smallm.evaluate.summary import summarise_task
+from smallm.evaluate.tasks import Item, Task, TaskSpec, parse_task
+from smallm.finetune.asked import Asked, TestItem
+
+# Kind -> the metrics of its written answers; the first one decides.
+METRICS_OF: dict[str, tuple[str, ...]] = {
+    "translation": ("bleu", "chrf", "exact_match"),
+    "qa": ("exact_match", "f1"),
+    "classification": ("acc", "macro_f1"),
+    "instruct": ("f1", "chrf", "exact_match"),
+    "statutes": ("citation", "f1", "refusal_precision", "refusal_recall"),
+    "tagging": ("span_f1", "exact_match"),
+}
+ANSWERS = "answers"
+GENERATE = "task: {name}\nkind: generate\ndata: test.jsonl\nprompt: '{{{{prompt}}}}'\nanswer: answer\n"
+PERPLEXITY = "task: {name}\nkind: perplexity\ndata: test.jsonl\ntext: '{{{{text}}}}'\nmetrics: [bits_per_byte, token_perplexity]\n"
+# The columns of an item that evaluation does not compute itself, from what was written and what is right.
+Columns = Callable[[str, TestItem], Mapping[str, float]]
+
+
+def kind_of(tune: FinetuneConfig, items: Sequence[TestItem]) -> str:
+    """What the answers are judged as: the recipe's task, or what the examples themselves say (statutes, tagging)."""
+    if any("answerable" in item.fields or "citation" in item.fields for item in items):
+        return "statutes"
+    if tune.data and all(source.reader == "ner-tagging" for source in tune.data):
+        return "tagging"
+    return tune.task
+
+
+def labels_of(tune: FinetuneConfig, manifest: Mapping[str, Any], items: Sequence[TestItem]) -> tuple[str, ...]:
+    """The classes: the recipe's, else those of the training examples, else those of the test."""
+    found = tune.labels or manifest.get("labels") or sorted({item.answer.strip() for item in items})
+    return tuple(str(label) for label in found)
+
+
+def written_task(
+    kind: str, name: str, asked: Sequence[Asked], tune: FinetuneConfig, *, labels: Sequence[str] = (), end_ids: Any = ()
+) -> Task:
+    """The task of written answers. UserError: an answer that is none of the labels."""
+    items = [
+        Item(
+            one.item.id,
+            one.text,
+            choices=tuple(labels),
+            answer=(one.item.answer.strip(),),
+            gold=_gold(one.item, labels) if labels else None,
+            cluster=one.item.cluster or one.item.id,
+            source=one.item.source,
+        )
+        for one in asked
+    ]
+    spec = _spec(GENERATE, name, language=tune.language, max_new_tokens=tune.max_new_tokens, until=())
+    spec = replace(spec, values={**spec.values, "choices": list(labels) or None, "metrics": METRICS_OF[kind]})
+    facts = [kind, list(labels), tune.language, tune.max_new_tokens, list(end_ids)]
+    version = sha256_json([*facts, [[*_facts(one), list(one.prompt_ids)] for one in asked]])[:8]
+    metrics = tuple(name for name in METRICS_OF[kind] if not metric_info(name).own)
+    return Task(name, version, "generate", tuple(items), metrics, metrics[0], spec)
+
+
+def answers_task(asked: Sequence[Asked]) -> Task:
+    """The task of the right answers' bits, given their prompts; bytes are the answers' alone."""
+    items = [
+        Item(
+            one.item.id,
+            one.whole,
+            cluster=one.item.cluster or one.item.id,
+            source=one.item.source,
+            bytes=len(one.item.answer.encode("utf-8")),
+            words=len(one.item.answer.split()),
+        )
+        for one in asked
+    ]
+    version = sha256_json([[*_facts(one), list(one.prompt_ids), list(one.answer_ids)] for one in asked])[:8]
+    spec = _spec(PERPLEXITY, ANSWERS)
+    metrics = spec.values["metrics"]
+    return Task(ANSWERS, version, "perplexity", tuple(items), metrics, metrics[0], spec)
+
+
+def _facts(one: Asked) -> list[Any]:
+    return [one.item.id, one.item.answer, one.item.cluster, one.item.source]
+
+
+def _spec(form: str, name: str, **values: Any) -> TaskSpec:
+    spec = parse_task(yamltree.parse(form.format(name=name), "test.jsonl"))
+    return replace(spec, values={**spec.values, **values})
+
+
+def _gold(item: TestItem, labels: Sequence[str]) -> int:
+    answer = item.answer.strip()
+    if answer not in labels:
+        raise UserError(
+            f"test item {item.id}: the answer {answer[:60]!r} is none of the classes ({', '.join(labels[:8])}"
+            f"{', …' if len(labels) > 8 else ''}). Name them all in finetune.labels, or choose another task."
+        )
+    return labels.index(answer)
+
+
+# ---- what evaluation does not know ---------------------------------------------------------------------------------
+
+
+def with_columns(kind: str, result: TaskResult, items: Mapping[str, TestItem]) -> TaskResult:
+    """The result with the kind's own columns and metrics in its order; a metric without a denominator is left out."""
+    columns = columns_of(kind)
+    if columns is None:
+        return result
+    records = [
+        replace(record, values={**record.values, **columns(record.prediction, items[record.item.id])})
+        for record in result.records
+    ]
+    metrics = tuple(name for name in METRICS_OF[kind] if _has(name, records))
+    task = replace(result.task, metrics=metrics, primary=metrics[0])
+    # Right and wrong are the primary metric's, where it knows them.
+    info = metric_info(metrics[0])
+    records = [replace(r, correct=r.values[info.numerator] == 1.0 if info.binary else None) for r in records]
+    return replace(result, task=task, records=tuple(records), summary=summarise_task(task, records))
+
+
+def _has(name: str, records: Sequence[ItemRecord]) -> bool:
+    """Whether the metric's denominator is anything: who never refuses has no precision of refusals."""
+    info = metric_info(name)
+    return info.denominator is None or sum(record.values[info.denominator] for record in records) > 0
+
+
+def columns_of(kind: str) -> Columns | None:
+    """The function of the kind's own columns; None where evaluation knows them all."""
+    return {"statutes": statutes_columns, "tagging": tagging_columns}.get(kind)
+
+
+def statutes_columns(prediction: str, item: TestItem) -> dict[str, float]:
+    return {}
+
+
+def tagging_columns(prediction: str, item: TestItem) -> dict[str, float]:
+    return {}
