@@ -268,6 +268,14 @@ def _template(renderer: Renderer, rows: Mapping[str, list[Row]]) -> dict[str, An
 
 
 def _spread(rows: Sequence[Row], count: int) -> list[Row]:
-    """At most `count` rows, evenly over all."""
+    """At most `count` rows: the sets in turn, and of each evenly over its rows."""
+    sets: dict[str, list[Row]] = {}
+    for row in rows:
+        sets.setdefault(row.example.source, []).append(row)
     count = min(count, len(rows))
-    return [rows[i * len(rows) // count] for i in range(count)]
+    picks = dict.fromkeys(sets, 0)
+    while sum(picks.values()) < count:
+        for name in picks:
+            if sum(picks.values()) < count and picks[name] < len(sets[name]):
+                picks[name] += 1
+    return [sets[name][i * len(sets[name]) // n] for name, n in picks.items() for i in range(n)]

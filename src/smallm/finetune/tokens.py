@@ -79,14 +79,23 @@ def base_of(recipe: Recipe, run: Run) -> Base:
                 "with finetune.model."
             )
         return Base(directory, "this run's base (model.context)", {"context": recipe.model.context}, {})
-    from smallm.finetune.base import base_directory
-
-    directory = base_directory(recipe, run)
+    directory = _directory(recipe, run)
     own = next((n for n in ("config.json", "smallm_model.json") if (directory / n).is_file()), None)
     return Base(
         directory, recipe.finetune.model, _json(directory / own) if own else {},
         _json(directory / "generation_config.json"),
     )  # fmt: skip
+
+
+def _directory(recipe: Recipe, run: Run) -> Path:
+    """Where `finetune.model` lies; of a model of the Hub only what rendering needs is fetched, not its weights."""
+    from smallm.finetune.base import base_directory
+    from smallm.model.resolve import is_hub_name, resolve_model
+
+    name = recipe.finetune.model
+    if name is None or not is_hub_name(name):
+        return base_directory(recipe, run)
+    return resolve_model(name, revision=recipe.finetune.revision, key="finetune.model", files=TOKENIZER_FILES)
 
 
 def _json(path: Path) -> dict[str, Any]:

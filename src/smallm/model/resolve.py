@@ -6,6 +6,7 @@ A run means the newest of its tuned and base models. Loads no torch; the Hub's c
 from __future__ import annotations
 
 import difflib
+from collections.abc import Sequence
 from pathlib import Path
 
 from smallm.core.errors import UserError
@@ -31,13 +32,19 @@ def is_adapter_directory(path: Path) -> bool:
 
 
 def resolve_model(
-    name: str | Path, *, adapters: bool = False, revision: str | None = None, key: str | None = None
+    name: str | Path,
+    *,
+    adapters: bool = False,
+    revision: str | None = None,
+    key: str | None = None,
+    files: Sequence[str] = HUB_FILES,
 ) -> Path:
     """The model directory that `name` means: itself, the newest model of a run, or a Hub model (downloaded).
 
     `adapters`: an adapter is a model too (its base is loaded with it); otherwise a run means its newest whole model.
-    `revision`: of a Hub model. `key`: the recipe's key that named it, for messages. UserError: nothing there, a run
-    without a finished model, an adapter where a whole model is wanted, a Hub that gives nothing.
+    `revision`: of a Hub model, of which `files` are fetched. `key`: the recipe's key that named it, for messages.
+    UserError: nothing there, a run without a finished model, an adapter where a whole model is wanted, a Hub that gives
+    nothing.
     """
     where = f"{key}: " if key else ""
     path = Path(name).expanduser()
@@ -56,7 +63,7 @@ def resolve_model(
         raise UserError(f"{where}{path}: a file. A model is a directory with {CONFIG} and {WEIGHTS}; name that.")
     if _is_local(str(name)):
         raise UserError(f"{where}{name}: there is no such directory.{_nearest(path)}")
-    return _from_hub(str(name), revision, where)
+    return _from_hub(str(name), revision, where, files)
 
 
 def is_hub_name(name: str) -> bool:
@@ -110,7 +117,7 @@ def _nearest(path: Path) -> str:
     return f" {path.parent} has: {', '.join(names[:8])}." if names else f" {path.parent} holds no directories."
 
 
-def _from_hub(name: str, revision: str | None, where: str) -> Path:
+def _from_hub(name: str, revision: str | None, where: str, files: Sequence[str]) -> Path:
     """The local copy of a Hub model; fetched once, then found in the Hub's cache even offline."""
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import (
@@ -121,7 +128,7 @@ def _from_hub(name: str, revision: str | None, where: str) -> Path:
     )
 
     try:
-        return Path(snapshot_download(name, revision=revision, allow_patterns=list(HUB_FILES)))
+        return Path(snapshot_download(name, revision=revision, allow_patterns=list(files)))
     except HFValidationError:
         raise UserError(
             f"{where}{name}: neither a directory here nor a name that the Hugging Face Hub could have."
