@@ -60,9 +60,9 @@ def fits(record: Record, task: str = "instruct") -> set[str]:
         found.add("prompt-completion")
     if not found and columns.usual_columns(record, task):
         found.add("columns")
-    if not found and columns.has(record, "text"):
+    if not found and columns.has(record, "text") and task != "classification":
         found.add("text")
-        if task != "classification" and columns.usual_columns(record, "classification"):
+        if columns.usual_columns(record, "classification"):
             found.add("columns")  # a text with its label: which of the two is meant, the recipe must say
     return found
 
@@ -216,7 +216,7 @@ class Converter:
         if "### Instruction:" in asked.prompt and "### Response:" in asked.prompt:
             self.changed[BAKED] += 1
         fields = kept_fields(record, self.columns.used | ({*SYSTEM_FIELDS} if self.format != "columns" else set()))
-        if asked.about:
+        if asked.about and asked.about != asked.prompt:
             fields["input"] = asked.about
         if asked.label is not None:
             fields["label"] = asked.label
@@ -290,7 +290,7 @@ def _instances(record: Record, place: str) -> Iterator[tuple[Record, str]]:
 def _unknown_label(label: str, labels: Sequence[str], place: str) -> str:
     near = difflib.get_close_matches(label, labels, 1)
     hint = f" Did you mean `{near[0]}`?" if near else ""
-    shown = ", ".join(labels[:12]) + (", …" if len(labels) > 12 else "")
+    shown = ", ".join(name[:40] for name in labels[:12]) + (", …" if len(labels) > 12 else "")
     return (
         f"{place}: label `{label[:80]}` is none of the {len(labels)} classes ({shown}).{hint} Repair the record, or "
         "add the class to finetune.labels."
