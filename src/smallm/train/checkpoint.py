@@ -24,7 +24,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from smallm.core.console import count, warn
+from smallm.core.console import count, say, warn
 from smallm.core.errors import UserError
 from smallm.core.files import read_json, sha256_file, write_json
 
@@ -153,6 +153,21 @@ def set_aside(directory: Path) -> Path:
         n += 1
     os.replace(directory, aside)
     return aside
+
+
+def claim(directory: Path, key: str, record: dict[str, Any]) -> Path:
+    """`directory` for the training of `key`; another training's checkpoints are set aside, not mixed in or deleted."""
+    path = directory / "run.json"
+    try:
+        known = read_json(path).get("key") if path.exists() else None
+    except ValueError:
+        known = None
+    if known != key and steps_in(directory):
+        aside = set_aside(directory)
+        say(f"{directory} belongs to a training with other settings or data; set aside as {aside.name}.")
+    directory.mkdir(parents=True, exist_ok=True)
+    write_json(path, {"key": key, **record})
+    return directory
 
 
 def random_state() -> dict[str, Tensor]:

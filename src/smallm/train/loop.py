@@ -72,6 +72,8 @@ class Trainer:
         """Accumulate, clip, update. The result waits in `pending`."""
         job, train = self.job, self.job.train
         step = self.state.step + 1
+        if job.world.size > 1:  # dropout: other draws on every rank, the same after a resume
+            torch.manual_seed((job.feed.rows.seed << 40) + step * job.world.size + job.world.rank)
         loss = self.backward(batch)
         norm = clip_gradients(self.optimizers.parameters, train.grad_clip, self.scale.value)
         # float16 alone asks the device here: whether to take the step depends on it.

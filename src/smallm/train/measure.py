@@ -9,6 +9,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+import torch
+
 from smallm.core.console import say
 from smallm.train import checkpoint
 from smallm.train.decide import time_of
@@ -62,3 +64,28 @@ def time_a_step(trainer: Trainer) -> float:
 
         job.model.train()
         return time_of(work, job.device) * (1 + len(rest))
+
+
+def fit(trainer: Trainer) -> int:
+    """Halve the micro-batch until a forward and backward pass of it fits; the rows that fit. One row must.
+
+    Raises torch.OutOfMemoryError when not even one does. Tried where the device says so (CUDA).
+    """
+    job = trainer.job
+    job.model.train()
+    while True:
+        try:
+            with without_trace(trainer):
+                cursor = job.feed.rows.cursor
+                parts = next(iter(job.feed.batches(1))).parts
+                largest = max(parts, key=lambda part: part.input_ids_BT.numel())
+                trainer.backward(Global([largest], largest.n_trained, [], cursor))
+            return job.feed.micro
+        except torch.OutOfMemoryError:
+            if job.feed.micro == 1:
+                raise
+            say(f"micro-batches of {job.feed.micro} rows do not fit; trying {job.feed.micro // 2}")
+            job.feed.micro //= 2
+            trainer.optimizers.zero_grad()
+            if job.device.startswith("cuda"):
+                torch.cuda.empty_cache()

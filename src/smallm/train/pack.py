@@ -243,6 +243,16 @@ def validation_batches(corpus: Corpus, context: int, max_tokens: int, rows: int)
     return [packed[i : i + rows] for i in range(0, len(packed), rows)], n_bytes
 
 
+def held_out_rows(corpus: Corpus, context: int, rows: int, *, alone: bool = False) -> list[list[list[Piece]]]:
+    """Every document of a fine-tuning's held-out split once, whole, in fixed rows of `context`, `rows` a batch."""
+    order = np.random.default_rng(0).permutation(corpus.documents)
+    pieces = [(int(d), 0, int(corpus.length[d])) for d in order]
+    packed: list[list[Piece]] = []
+    for part in _windows(pieces, WINDOW_ROWS * context):
+        packed.extend([[piece] for piece in part] if alone else pack_window(part, context, whole=True)[0])
+    return [packed[i : i + rows] for i in range(0, len(packed), rows)]
+
+
 def _windows(pieces: list[Piece], tokens: int) -> Iterator[list[Piece]]:
     window: list[Piece] = []
     total = 0

@@ -30,7 +30,7 @@ from smallm.model.decoder import Decoder
 from smallm.model.families import load_pretrained, save_pretrained
 from smallm.model.load import resolve_model
 from smallm.model.presets import complete
-from smallm.train import checkpoint, decide
+from smallm.train import checkpoint, decide, distributed
 from smallm.train.corpus import Corpus
 from smallm.train.feed import Feed
 from smallm.train.job import Job, State, Validation
@@ -60,6 +60,7 @@ def pretrain(recipe: Recipe, run: Run) -> Path:
 
 def trainer_of(recipe: Recipe, run: Run) -> Trainer:
     """The Trainer of this recipe on the run's tokens, every decision taken; nothing trained yet."""
+    distributed.refuse("pretraining")
     manifest, tokens = _manifest(run), run.path / "tokens" / "base"
     shards = {split: _checked(run, tokens, split, manifest) for split in ("train", "validation")}
     decoder = _decoder(recipe, manifest)
@@ -214,18 +215,8 @@ def _trainer(
 
 def _directory_of(key: str, recipe: Recipe, run: Run) -> Path:
     """checkpoints/base for this key; another training's checkpoints are set aside, not mixed in or deleted."""
-    directory = run.path / "checkpoints" / "base"
-    record = directory / "run.json"
-    try:
-        known = read_json(record).get("key") if record.exists() else None
-    except ValueError:
-        known = None
-    if known != key and checkpoint.steps_in(directory):
-        aside = checkpoint.set_aside(directory)
-        say(f"{directory} belongs to a training with other settings or data; set aside as {aside.name}.")
-    directory.mkdir(parents=True, exist_ok=True)
-    write_json(record, {"key": key, "train": asdict(recipe.train), "model": asdict(recipe.model), "seed": recipe.seed})
-    return directory
+    record = {"train": asdict(recipe.train), "model": asdict(recipe.model), "seed": recipe.seed}
+    return checkpoint.claim(run.path / "checkpoints" / "base", key, record)
 
 
 def _sampler(recipe: Recipe, run: Run, decoder: Decoder) -> Callable[[int], list[dict[str, Any]]] | None:
