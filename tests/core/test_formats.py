@@ -22,7 +22,7 @@ from smallm.core.formats_eval import ITEM_COLUMNS
 from smallm.core.formats_page import formats_page
 from smallm.core.recipe import dump_recipe
 from smallm.core.schemas import problems
-from smallm.core.tokenfile import INDEX_DTYPE, header
+from smallm.core.tokenfile import INDEX_DTYPE, header, write_shard
 
 ROOT = Path(__file__).resolve().parents[2]
 HEX = "ab" * 32
@@ -89,7 +89,8 @@ def write_run(root: Path) -> None:
     """One file of each format that smallm writes itself."""
     for row in FORMATS:
         name = row.patterns[0].replace("????????", "abababab").replace("*", "00000")
-        path = root / name.replace("00000/stage.json", "data/stage.json").replace("tokens/00000", "tokens/base")
+        tokens = "tokens/base" if row.name.startswith("token") else "tokens/tuned"  # of the two, base has shards here
+        path = root / name.replace("00000/stage.json", "data/stage.json").replace("tokens/00000", tokens)
         if row.kind == "json":
             write_json(path, example(row.schema))
         elif row.kind == "jsonl":
@@ -103,6 +104,8 @@ def write_run(root: Path) -> None:
             write_bytes(path, header(3, 2, HEX) + np.arange(3, dtype="<u2").tobytes())
         elif row.kind == "index":
             write_bytes(path, np.array([(0, 1, 5, b"i"), (1, 2, 5, b"j")], INDEX_DTYPE).tobytes())
+        elif row.kind == "mask":
+            write_bytes(path, bytes([0, 1, 1]))
         elif row.kind == "yaml":
             write_text(path, dump_recipe(Recipe(name="x")))
         else:
@@ -135,6 +138,9 @@ def test_a_run_with_every_format_is_valid(tmp_path: Path) -> None:
         ("tokenizer/report.json", "[]", "must be of type object"),
         ("data/train-0-of-1.parquet", "PAR1", "parquet"),
         ("tokens/base/train-00000.bin", "x", "a shard is a .bin and its .idx"),
+        ("tokens/x/train-00000.mask", "x", "a shard is a .bin and its .idx"),
+        ("tokens/x/manifest.json", '{"format": "smallm-examples-2"}', "must be one of smallm-examples-1"),
+        ("tokens/x/test.jsonl", '{"id": "a"}\n', "line 1: has no `messages`"),
         ("recipe.yaml", "naem: x", "Did you mean `name`?"),
         ("base/README.md", "", "is empty"),
         ("base/a/b/c.txt", "x", "no file of a run has this name"),
@@ -161,6 +167,17 @@ def test_a_parquet_with_other_columns_is_refused(tmp_path: Path) -> None:
         validate(path, tmp_path)
     assert "column `extra` is not known" in str(caught.value)
     assert "column `reason` is missing" in str(caught.value)
+
+
+def test_a_mask_holds_zeros_and_ones_alone(tmp_path: Path) -> None:
+    path = tmp_path / "tokens" / "tuned" / "train-0-00000.mask"
+    path.parent.mkdir(parents=True)
+    row = np.array([1, 2, 3], "<u2")
+    write_shard(path.with_suffix(".bin"), [row], [b"i" * 16], [3], tokenizer_sha256=HEX, masks=[row > 1])
+    validate(path, tmp_path)
+    path.write_bytes(b"\0\1\2")
+    with pytest.raises(UserError, match="holds 2: only 0 and 1"):
+        validate(path, tmp_path)
 
 
 @pytest.mark.parametrize("kind", [pa.list_, pa.large_list])

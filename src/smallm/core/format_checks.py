@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 from smallm.core.schemas import Schema, problems
 
-Kind = Literal["json", "jsonl", "parquet", "tokens", "index", "yaml", "other"]
+Kind = Literal["json", "jsonl", "parquet", "tokens", "index", "mask", "yaml", "other"]
 
 
 @dataclass(frozen=True)
@@ -83,6 +83,13 @@ def _tokens(path: Path, schema: Schema) -> list[str]:
     return []
 
 
+def _mask(path: Path, schema: Schema) -> list[str]:
+    from smallm.core.tokenfile import open_shard
+
+    mask = open_shard(path.with_suffix(".bin"), masked=True).mask
+    return [] if mask is None or not len(mask) or int(mask.max()) <= 1 else [f"holds {int(mask.max())}: only 0 and 1"]
+
+
 def _yaml(path: Path, schema: Schema) -> list[str]:
     from smallm.core.recipe import load_recipe
 
@@ -99,6 +106,7 @@ _CHECKS: dict[str, Callable[[Path, Any], list[str]]] = {
     "jsonl": _jsonl,
     "tokens": _tokens,
     "index": _tokens,
+    "mask": _mask,
     "yaml": _yaml,
     "other": _other,
 }

@@ -12,6 +12,7 @@ from smallm.core.errors import UserError
 from smallm.core.format_checks import Format, check
 from smallm.core.formats_compare_tuned import COMPARE_TUNED_FORMATS
 from smallm.core.formats_eval import EVALUATION_FORMATS, HEX64, SAMPLE
+from smallm.core.formats_examples import EXAMPLES_FORMATS
 from smallm.core.schemas import anything, array, integer, mapping, maybe, number, one_of, record, text
 
 _SHARD = record(
@@ -134,7 +135,7 @@ FORMATS: tuple[Format, ...] = (
     ),
     Format(
         "token manifest",
-        ("tokens/*/manifest.json",),
+        ("tokens/base/manifest.json",),
         "json",
         "Shards, counts, and the tokenizer that made them.",
         record(
@@ -146,6 +147,7 @@ FORMATS: tuple[Format, ...] = (
             }
         ),
     ),
+    *EXAMPLES_FORMATS,
     Format(
         "model facts",
         ("base/smallm.json",),
@@ -214,7 +216,7 @@ FORMATS: tuple[Format, ...] = (
         "tokenizer.json, config.json, model.safetensors, …: as Transformers reads them. A model that no family's "
         "layout expresses has smallm_model.json instead of config.json, and opens in smallm only.",
     ),
-    Format("card", ("*/README.md",), "other", "A card with the Hub's metadata."),
+    Format("card", ("*/README.md", "tokens/*/README.md"), "other", "A card with the Hub's metadata."),
     Format("report", ("report/*", "report/figures/*"), "other", "The page, the same as Markdown, and its figures."),
     Format(
         "checkpoint",
