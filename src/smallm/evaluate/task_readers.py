@@ -5,14 +5,12 @@ Each takes the files by field and gives records; tasks name them with `reader:`.
 
 from __future__ import annotations
 
-import ast
-import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 from smallm.core.errors import UserError
-from smallm.data.streams import text_chunks
+from smallm.data.finetune_readers import clause_texts, conll_sentences, entity_spans, is_clause_column
 from smallm.evaluate.task_files import Record, read_file
 
 Files = dict[str, list[Path]]
@@ -26,10 +24,10 @@ def conll_entities(found: Files) -> Iterator[Record]:
     Tokens are joined by single spaces. `sentence_id` is the same for the entities of one sentence.
     """
     for path in found.get("", []):
-        for first, rows in _sentences(path):
+        for first, rows in conll_sentences(path):
             tokens, tags = [token for token, _ in rows], [tag for _, tag in rows]
             sentence = " ".join(tokens)
-            for number, (start, end, label) in enumerate(_spans(tags), 1):
+            for number, (start, end, label) in enumerate(entity_spans(tags), 1):
                 yield Record(
                     {
                         "sentence": sentence,
@@ -42,38 +40,6 @@ def conll_entities(found: Files) -> Iterator[Record]:
                     },
                     f"{path}:{first + start}",
                 )
-
-
-def _sentences(path: Path) -> Iterator[tuple[int, list[tuple[str, str]]]]:
-    """(line of the first token, [(token, tag), …]) of each sentence; blank lines part them."""
-    rows: list[tuple[str, str]] = []
-    first = 1
-    for number, line in enumerate("".join(text_chunks(path)).split("\n"), 1):
-        parts = line.split()
-        if not parts:
-            if rows:
-                yield first, rows
-            rows = []
-            continue
-        if len(parts) < 2 or not re.fullmatch(r"O|[BI]-\S+", parts[-1]):
-            raise UserError(f"{path}:{number}: `{line[:40]}` is not `token tag` with a tag O, B-… or I-….")
-        first = first if rows else number
-        rows.append((parts[0], parts[-1]))
-    if rows:
-        yield first, rows
-
-
-def _spans(tags: list[str]) -> list[tuple[int, int, str]]:
-    """(start, end, label) of the entities; an I- that continues nothing begins one."""
-    spans: list[tuple[int, int, str]] = []
-    for i, tag in enumerate(tags):
-        if tag == "O":
-            continue
-        if tag[0] == "I" and spans and spans[-1][1] == i and spans[-1][2] == tag[2:]:
-            spans[-1] = (spans[-1][0], i + 1, tag[2:])
-        else:
-            spans.append((i, i + 1, tag[2:]))
-    return spans
 
 
 def cuad_clauses(found: Files) -> Iterator[Record]:
@@ -89,9 +55,9 @@ def cuad_clauses(found: Files) -> Iterator[Record]:
         for record in read_file(path):
             contract = str(record.fields.get("Filename", "")).removesuffix(".pdf")
             for column, cell in record.fields.items():
-                if re.search(r"- ?Answer$", column) or column in ("Filename", "_file"):
+                if not is_clause_column(column):
                     continue
-                for clause in _cell(cell, record.where, column):
+                for clause in clause_texts(cell, record.where, column):
                     fields: dict[str, Any] = {"contract": contract, "type": column, "clause": " ".join(clause.split())}
                     if texts:
                         passage = _passage(texts.get(contract, ""), clause)
@@ -99,15 +65,6 @@ def cuad_clauses(found: Files) -> Iterator[Record]:
                             continue
                         fields["passage"] = passage
                     yield Record(fields, f"{record.where}, {column}")
-
-
-def _cell(cell: str, where: str, column: str) -> list[str]:
-    """The clauses of one cell, a Python list of texts; those that are only a mark of omission are left out."""
-    try:
-        clauses = ast.literal_eval(cell) if cell.strip() else []
-    except (ValueError, SyntaxError):
-        raise UserError(f"{where}: column {column}: `{cell[:40]}` is not a list of clauses.") from None
-    return [clause for clause in dict.fromkeys(clauses) if isinstance(clause, str) and clause.strip(" .*_[]")]
 
 
 def _passage(text: str, clause: str) -> str | None:
