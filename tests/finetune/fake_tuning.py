@@ -1,7 +1,7 @@
 """A run with a fine-tuning made up in seconds: tiny Llama base with chat template, tokens/<name>, a PEFT adapter.
 
-`fake_tuning(path, ...)` writes base/, tokens/<name>/ and tuned/<name>/ as the stages do; nothing is trained. The adapter
-moves the weights far enough that its answers are not the base's.
+`fake_tuning(path, ...)` writes base/, tokens/<name>/ and tuned/<name>/ as the stages do; nothing is trained. The
+adapter moves the weights far enough that its answers are not the base's.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
-"""Base against tuned: the same ids for both sides, answers as plain PyTorch gives them, nothing stale, nothing silent."""
+"""Base against tuned: the same ids for both sides, answers as plain PyTorch gives them, nothing stale or silent."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +31,7 @@ def cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPa
 
 
 @pytest.fixture
-def asked(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[tuple[str, list[list[int]]]]]:
+def asked(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, list[list[int]]]]:
     """What was asked of which model, as (name, prompts of ids)."""
     seen: list[tuple[str, list[list[int]]]] = []
     write = LazyScorer.write
@@ -41,7 +41,7 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[tuple[str, list[list
         return write(self, prompts, until, limit)
 
     monkeypatch.setattr(LazyScorer, "write", spy)
-    yield seen
+    return seen
 
 
 @pytest.fixture(scope="module")
@@ -186,7 +186,7 @@ def test_a_template_that_asks_otherwise_than_the_tokens_were_made_is_refused(tmp
     recipe, run = fake_tuning(tmp_path / "run")
     template = run.path / "tuned" / "german" / "chat_template.jinja"
     template.write_text(template.read_text().replace("|>\\n", "|>\\n\\n"))
-    with pytest.raises(UserError, match="tokens of prompt, .* when the examples were made"):
+    with pytest.raises(UserError, match=r"tokens of prompt, .* when the examples were made"):
         compare_with_base(recipe, run)
 
 

@@ -59,7 +59,11 @@ _ROWS = (
     ),
     # Of legal questions and of tagging, whose columns finetune/tuned_tasks.py computes.
     MetricInfo(
-        "citation", "section cited exactly", "higher", "share", "mean", ("generate",), "citation", binary=True, own=True
+        "citation", "section cited exactly", "higher", "share", "ratio", ("generate",), "cited", "answerable", own=True
+    ),
+    MetricInfo(
+        "quote_f1", "F1 of the quote's words", "higher", "share", "ratio", ("generate",), "quoted", "answerable",
+        own=True,
     ),
     MetricInfo(
         "refusal_precision", "precision of refusals", "higher", "share", "ratio", ("generate",), "refused_right",

@@ -53,7 +53,7 @@ class Asked:
 
 
 def read_test(directory: Path) -> list[TestItem]:
-    """The items of tokens/<name>, in order, equal ones once. UserError: no file, a line that is no item, none at all."""
+    """The items of tokens/<name>, in order, equal ones once. UserError: no file, a line that is no item, no items."""
     path = directory / FILE
     try:
         lines = path.read_text("utf-8").split("\n")

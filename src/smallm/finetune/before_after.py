@@ -87,8 +87,11 @@ def _rows(pair: Pair, results: Sequence[TaskResult], groups: Mapping[str, list[s
 
 
 def value_of(record: ItemRecord, metric: str) -> float:
-    """The item's own value of a metric: of BLEU the sentence's, of macro-F1 whether it is right."""
+    """The item's own value of a metric: of BLEU the sentence's, of macro-F1 whether it is right, of a ratio whose sums
+    say nothing of one item what its kind puts into `item_value`."""
     info = metric_info(metric)
+    if info.own:
+        return record.values["item_value"]
     above = record.values[info.numerator]
     return above if info.denominator is None else above / (record.values[info.denominator] or 1.0)
 

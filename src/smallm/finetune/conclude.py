@@ -1,4 +1,4 @@
-"""What base against tuned came to: the comparisons of evaluation, the verdict, forgetting, parts, examples: verdict.json.
+"""What base against tuned came to: comparisons, the verdict, forgetting, parts of the items, examples: verdict.json.
 
 Everything is computed from the result files that were just written, so that `smallm compare` on them says the same.
 """

@@ -21,6 +21,7 @@ from smallm.evaluate.cache import ScoreCache, default_directory
 from smallm.evaluate.lazy_scorer import LazyScorer
 from smallm.evaluate.results import ModelFacts, write_result
 from smallm.evaluate.run_tasks import TaskResult, run_task
+from smallm.evaluate.scorer import Scorer
 from smallm.evaluate.tasks import Task
 from smallm.finetune.asked import Asked, TestItem, ask, drawn, read_test
 from smallm.finetune.baseline_sides import Baseline, baselines_of
@@ -100,27 +101,40 @@ def questions_of(recipe: Recipe, run: Run, tuned: Path) -> Questions:
 
 def evaluate_side(recipe: Recipe, tag: str, path: Path, questions: Questions, directory: Path) -> Side:
     """Ask one model everything and write its result; scores of these weights that are known are not asked again."""
-    began = time.monotonic()
     tune = recipe.finetune
     given = {"dtype": tune.dtype, "load_in_4bit": tune.load_in_4bit}
     options = {key: value for key, value in given.items() if value not in (False, "auto")}
     scorer: Any = LazyScorer(str(path), options, default_directory().parent / "models")
-    chat, cache = ChatScorer(scorer, questions.asked, questions.end_ids, questions.template_sha256), ScoreCache()
+    chat = ChatScorer(scorer, questions.asked, questions.end_ids, questions.template_sha256)
+    side = side_of(recipe, tag, path, chat, scorer, questions, directory)
+    del scorer, chat
+    _free()
+    return side
+
+
+def side_of(
+    recipe: Recipe, tag: str, path: Path, chat: Scorer, plain: Scorer, questions: Questions, directory: Path
+) -> Side:
+    """A model's results: the test items through `chat`, the general text through `plain`."""
+    began, cache = time.monotonic(), ScoreCache()
     results = []
     if questions.written is not None:
         results.append(with_columns(questions.kind, run_task(questions.written, chat, cache), questions.items))
     results.append(run_task(questions.answers, chat, cache))
-    results.append(run_task(questions.general.task, scorer, cache))
+    results.append(run_task(questions.general.task, plain, cache))
     for result in results:
         say(f"{tag}: {_line(result)}")
     facts = ModelFacts(
-        name=tag, path=str(path), weights_sha256=scorer.weights_sha256, tokenizer_sha256=scorer.tokenizer_sha256,
-        parameters=scorer.parameters, settings=chat.settings,
-    )  # fmt: skip
-    del scorer, chat
-    _free()
+        name=tag,
+        path=str(path),
+        weights_sha256=chat.weights_sha256,
+        tokenizer_sha256=chat.tokenizer_sha256,
+        parameters=chat.parameters,
+        settings=chat.settings,
+    )
     limit = len(questions.asked) if len(questions.asked) < questions.all_items else None
-    file = write_result(directory, tag, tune.name, facts, results, limit=limit, seconds=time.monotonic() - began)
+    seconds = time.monotonic() - began
+    file = write_result(directory, tag, recipe.finetune.name, facts, results, limit=limit, seconds=seconds)
     return Side(tag, file, facts, tuple(results))
 
 
@@ -151,7 +165,7 @@ def baseline_files(
     found = []
     for baseline in baselines_of(tokens, [one for one in questions.asked if one.item.messages], questions.kind):
         scorer = TableScorer(baseline.name, baseline.answers, tuned.model.tokenizer_sha256)
-        result = with_columns(questions.kind, run_task(questions.written, scorer), questions.items)  # type: ignore[arg-type]
+        result = with_columns(questions.kind, run_task(questions.written, scorer), questions.items)
         facts = ModelFacts(baseline.name, None, None, scorer.tokenizer_sha256, None, scorer.settings)
         file = write_result(directory, baseline.name, recipe.finetune.name, facts, [result])
         say(f"{baseline.title}: {_line(result)}")

@@ -7,6 +7,7 @@ know by itself (citations and refusals of legal answers, spans of tagging) is pu
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -27,19 +28,18 @@ METRICS_OF: dict[str, tuple[str, ...]] = {
     "qa": ("exact_match", "f1"),
     "classification": ("acc", "macro_f1"),
     "instruct": ("f1", "chrf", "exact_match"),
-    "statutes": ("citation", "f1", "refusal_precision", "refusal_recall"),
+    "statutes": ("citation", "quote_f1", "refusal_recall", "refusal_precision"),
     "tagging": ("span_f1", "exact_match"),
 }
 ANSWERS = "answers"
 GENERATE = "task: {name}\nkind: generate\ndata: test.jsonl\nprompt: '{{{{prompt}}}}'\nanswer: answer\n"
-PERPLEXITY = "task: {name}\nkind: perplexity\ndata: test.jsonl\ntext: '{{{{text}}}}'\nmetrics: [bits_per_byte, token_perplexity]\n"
-# The columns of an item that evaluation does not compute itself, from what was written and what is right.
-Columns = Callable[[str, TestItem], Mapping[str, float]]
+METRICS_LINE = "metrics: [bits_per_byte, token_perplexity]\n"
+PERPLEXITY = "task: {name}\nkind: perplexity\ndata: test.jsonl\ntext: '{{{{text}}}}'\n" + METRICS_LINE
 
 
 def kind_of(tune: FinetuneConfig, items: Sequence[TestItem]) -> str:
     """What the answers are judged as: the recipe's task, or what the examples themselves say (statutes, tagging)."""
-    if any("answerable" in item.fields or "citation" in item.fields for item in items):
+    if items and all("answerable" in item.fields for item in items):
         return "statutes"
     if tune.data and all(source.reader == "ner-tagging" for source in tune.data):
         return "tagging"
@@ -72,7 +72,8 @@ def written_task(
     spec = replace(spec, values={**spec.values, "choices": list(labels) or None, "metrics": METRICS_OF[kind]})
     facts = [kind, list(labels), tune.language, tune.max_new_tokens, list(end_ids)]
     version = sha256_json([*facts, [[*_facts(one), list(one.prompt_ids)] for one in asked]])[:8]
-    metrics = tuple(name for name in METRICS_OF[kind] if not metric_info(name).own)
+    # Those of other columns are put there when the columns are (`with_columns`).
+    metrics = tuple(name for name in METRICS_OF[kind] if not metric_info(name).own) or ("f1",)
     return Task(name, version, "generate", tuple(items), metrics, metrics[0], spec)
 
 
@@ -119,18 +120,15 @@ def _gold(item: TestItem, labels: Sequence[str]) -> int:
 
 def with_columns(kind: str, result: TaskResult, items: Mapping[str, TestItem]) -> TaskResult:
     """The result with the kind's own columns and metrics in its order; a metric without a denominator is left out."""
-    columns = columns_of(kind)
+    columns = COLUMNS.get(kind)
     if columns is None:
         return result
     records = [
-        replace(record, values={**record.values, **columns(record.prediction, items[record.item.id])})
+        replace(record, values={**record.values, **columns(record.prediction, items[record.item.id])}, correct=None)
         for record in result.records
     ]
     metrics = tuple(name for name in METRICS_OF[kind] if _has(name, records))
     task = replace(result.task, metrics=metrics, primary=metrics[0])
-    # Right and wrong are the primary metric's, where it knows them.
-    info = metric_info(metrics[0])
-    records = [replace(r, correct=r.values[info.numerator] == 1.0 if info.binary else None) for r in records]
     return replace(result, task=task, records=tuple(records), summary=summarise_task(task, records))
 
 
@@ -140,14 +138,42 @@ def _has(name: str, records: Sequence[ItemRecord]) -> bool:
     return info.denominator is None or sum(record.values[info.denominator] for record in records) > 0
 
 
-def columns_of(kind: str) -> Columns | None:
-    """The function of the kind's own columns; None where evaluation knows them all."""
-    return {"statutes": statutes_columns, "tagging": tagging_columns}.get(kind)
-
-
 def statutes_columns(prediction: str, item: TestItem) -> dict[str, float]:
-    return {}
+    """Of an open-book legal answer; sums over items give evaluate/statutes_metrics.statutes_figures.
+
+    The section and the quote are asked of answerable questions alone, refusing of all. `item_value` is 1 for the right
+    section, and for a refusal of what the text does not tell.
+    """
+    from smallm.evaluate.statutes_metrics import score_answer
+
+    score = score_answer(prediction, item.fields)
+    known, refused = bool(item.fields["answerable"]), bool(score["refused"])
+    return {
+        "answerable": float(known),
+        "cited": float(score["citation"]) * known,
+        "quoted": float(score["f1"]) * known,
+        "refused": float(refused),
+        "refused_right": float(refused and not known),
+        "unanswerable": float(not known),
+        "item_value": float(score["citation"]),
+    }
 
 
 def tagging_columns(prediction: str, item: TestItem) -> dict[str, float]:
-    return {}
+    """Of tagging by generation; sums over items give data/finetune_readers.tag_scores' micro F1."""
+    from smallm.data.finetune_readers import parse_tags
+
+    said, gold = Counter(parse_tags(prediction)), Counter(parse_tags(item.answer))
+    right, both = sum((said & gold).values()), sum(said.values()) + sum(gold.values())
+    return {
+        "spans_twice_right": 2.0 * right,
+        "spans_both": float(both),
+        "item_value": 2 * right / both if both else 1.0,  # nothing to find, nothing said
+    }
+
+
+# What was written and what is right, to the columns that evaluation does not compute itself.
+COLUMNS: dict[str, Callable[[str, TestItem], Mapping[str, float]]] = {
+    "statutes": statutes_columns,
+    "tagging": tagging_columns,
+}
