@@ -11,6 +11,7 @@ The first four are formats; two columns of other names are named in the recipe (
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -207,7 +208,9 @@ def kept_fields(record: Mapping[str, Any], used: set[str]) -> dict[str, Any]:
     """The other fields of a record that evaluation may use: scalars, short texts, short lists of them."""
 
     def small(value: Any) -> bool:
-        return isinstance(value, (bool, int, float)) or (isinstance(value, str) and len(value) <= LONGEST_FIELD)
+        if isinstance(value, str):
+            return len(value) <= LONGEST_FIELD and value.encode("utf-8", "ignore").decode("utf-8") == value
+        return isinstance(value, (bool, int)) or (isinstance(value, float) and math.isfinite(value))
 
     return {
         str(name): value

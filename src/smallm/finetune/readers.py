@@ -17,8 +17,11 @@ from smallm.core.config import FinetuneConfig
 from smallm.core.errors import UserError
 from smallm.finetune.sources import GENERATED, OpenSet, Raw, Shape, Side
 
+TAGGING = "Nenne die Entitäten im Satz, eine je Zeile als `Klasse: Text`, oder `keine`.\n\n{{input}}"
 SHAPES = {
-    "statutes": Shape("qa", "question", "answer", context="context", cluster="law", language="de"),
+    "statutes": Shape("qa", "question", "answer", context="context", cluster="law"),
+    "ner-tagging": Shape("instruct", "sentence", "answer", prompt=TAGGING, counts=False),
+    "cuad-clauses": Shape("classification", "text", "label", cluster="contract", counts=False),
 }
 
 
@@ -29,7 +32,7 @@ def rows(one: OpenSet, tune: FinetuneConfig, seed: int, drawn: Collection[str]) 
 
 def version(reader: str) -> str:
     """The version of the reader's rules, for the stage's key."""
-    return _module(reader).VERSION
+    return str(getattr(_module(reader), "VERSION", "1"))
 
 
 def paths_of(one: OpenSet) -> list[Path]:
@@ -42,9 +45,9 @@ def paths_of(one: OpenSet) -> list[Path]:
 
 
 def _module(reader: str) -> Any:
-    from smallm.data import statutes
+    from smallm.data import finetune_readers, statutes
 
-    return {"statutes": statutes}[reader]
+    return statutes if reader == "statutes" else finetune_readers
 
 
 def wanted(one: OpenSet, tune: FinetuneConfig, drawn: Collection[str]) -> dict[str, int]:
@@ -74,4 +77,24 @@ def _statutes(one: OpenSet, tune: FinetuneConfig, seed: int, drawn: Collection[s
             yield Raw(kept, f"{one.spec}, {split} item {number} ({record['law']})", side)
 
 
-_READERS = {"statutes": _statutes}
+def _tagging(one: OpenSet, tune: FinetuneConfig, seed: int, drawn: Collection[str]) -> Iterator[Raw]:
+    from smallm.data.finetune_readers import ner_tagging
+
+    for path in paths_of(one):
+        for record in ner_tagging(path):
+            line = str(record["id"]).rsplit(":", 1)[-1]
+            yield Raw(record, f"{path}:{line}", one.source.use)
+
+
+def _clauses(one: OpenSet, tune: FinetuneConfig, seed: int, drawn: Collection[str]) -> Iterator[Raw]:
+    from smallm.data.finetune_readers import cuad_clause_records
+
+    one.left_out.clear()  # a set is read twice where its classes must be found first
+    for path in paths_of(one):
+        records, left_out = cuad_clause_records(path)
+        one.left_out.update(left_out)
+        for number, record in enumerate(records, 1):
+            yield Raw(record, f"{path}: clause {number} ({record['contract'][:60]})", one.source.use)
+
+
+_READERS = {"statutes": _statutes, "ner-tagging": _tagging, "cuad-clauses": _clauses}

@@ -104,7 +104,7 @@ def _read(
                 counts["examples"] += 1
                 yield example, row.side
 
-    limit = one.source.items if one.kind in ("path", "hub") else 0
+    limit = 0 if one.counts else one.source.items
     examples = _lowest(made(), limit) if limit else list(made())
     dropped = counts["examples"] - len(examples)
     fact = SetFacts(
@@ -122,6 +122,7 @@ def _read(
         examples=counts["examples"],
         changed=dict(converter.changed),
         dropped={NOT_DRAWN.format(limit): dropped} if dropped else {},
+        left_out=dict(+one.left_out),
         notes=[*one.notes, *_left_out(one)],
         warnings=[note for note in (language_note(one, tune), _unused_prompt(converter, tune)) if note],
         prompt=converter.columns.prompt.text if converter.columns else "",
@@ -139,9 +140,13 @@ def _lowest(made: Iterator[tuple[Example, Side]], limit: int) -> list[tuple[Exam
 
 
 def _left_out(one: OpenSet) -> list[str]:
-    if not one.skipped:
-        return []
-    return ["left out files that hold no records: " + ", ".join(f"{n} {end}" for end, n in sorted(one.skipped.items()))]
+    notes = []
+    if one.skipped:
+        notes.append("left out files without records: " + ", ".join(f"{n} {e}" for e, n in sorted(one.skipped.items())))
+    if +one.left_out:
+        said = ", ".join(f"{n:,} {reason}" for reason, n in (+one.left_out).items())
+        notes.append(f"left out by the rules of reader {one.source.reader}: {said}")
+    return notes
 
 
 def _unused_prompt(converter: Converter, tune: FinetuneConfig) -> str:

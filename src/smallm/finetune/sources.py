@@ -41,18 +41,22 @@ class Raw(NamedTuple):
 
 @dataclass(frozen=True)
 class Shape:
-    """What the records of a generator or reader are: the task whose template asks, and their fields."""
+    """What the records of a generator or reader are: the task whose template asks, their fields, a prompt of their own.
+
+    `counts`: whether it makes as many as `items` says; else `items` are drawn from what it gives.
+    """
 
     task: str
     input: str
     output: str
     context: str | None = None
     cluster: str | None = None
-    language: str = "en"
+    prompt: str | None = None
+    counts: bool = True
 
 
 SYNTH = {
-    "translation": Shape("translation", "english", "german", language="de"),
+    "translation": Shape("translation", "english", "german"),
     "sentiment": Shape("classification", "text", "label"),
     "clauses": Shape("classification", "text", "label"),
     "questions": Shape("qa", "question", "answer", context="story", cluster="cluster"),
@@ -70,7 +74,9 @@ class OpenSet:
     source: TuneSource
     task: str
     notes: list[str] = field(default_factory=list)
-    skipped: Counter[str] = field(default_factory=Counter)
+    skipped: Counter[str] = field(default_factory=Counter)  # files of a folder that hold no records, by ending
+    left_out: Counter[str] = field(default_factory=Counter)  # records that a reader's rules leave out, by reason
+    counts: bool = False
 
     @property
     def licence(self) -> str:
@@ -120,9 +126,9 @@ def _open(source: TuneSource, tune: FinetuneConfig, where: str) -> OpenSet:
         raise UserError(f"{where}: reader: {source.reader} reads files; name them with `path:`.")
     name = source.name or _name(source)
     if source.synth:
-        return _filled(OpenSet(name, where, "synth", source, tune.task, notes), SYNTH[source.synth])
+        return _filled(OpenSet(name, where, "synth", source, tune.task, notes), SYNTH[source.synth], tune)
     if source.reader:
-        return _filled(OpenSet(name, where, "reader", source, tune.task, notes), _readers().SHAPES[source.reader])
+        return _filled(OpenSet(name, where, "reader", source, tune.task, notes), _readers().SHAPES[source.reader], tune)
     return OpenSet(name, where, "hub" if source.hub else "path", source, tune.task, notes)
 
 
@@ -130,25 +136,27 @@ def _readers() -> Any:
     return import_module("smallm.finetune.readers")
 
 
-def _filled(one: OpenSet, shape: Shape) -> OpenSet:
+def _filled(one: OpenSet, shape: Shape, tune: FinetuneConfig) -> OpenSet:
     """The set with the fields of its records, where the recipe does not name others."""
     source = one.source
     if source.format not in ("auto", "columns"):
         raise UserError(f"{one.where}.format is {source.format}, but these records are columns. Remove it.")
-    if (source.input is None) != (source.output is None) and not (source.prompt or source.answer):
+    if (source.input is None) != (source.output is None):
         raise UserError(
             f"{one.where}: name both `input` and `output`, or neither (then {shape.input}, {shape.output})."
         )
-    templated = bool(source.prompt and source.answer)
+    # Templates for both may turn the direction: what is asked about is then what the prompt says.
+    templated = bool(source.prompt and source.answer) and shape.task != "classification"
     one.source = dataclasses.replace(
         source,
         format="columns",
-        input=source.input or shape.input,
-        output=source.output or (None if templated and shape.task != "classification" else shape.output),
+        input=source.input or (None if templated else shape.input),
+        output=source.output or (None if templated else shape.output),
         context=source.context or shape.context,
         cluster=source.cluster or shape.cluster,
+        prompt=source.prompt or (None if tune.prompt else shape.prompt),
     )
-    one.task = shape.task
+    one.task, one.counts = shape.task, shape.counts
     return one
 
 
