@@ -151,7 +151,7 @@ class Columns:
     def _label(self, value: Any, place: str) -> str:
         """`label_names` of a number; a text that is one of the names stays."""
         names = self.source.label_names
-        if isinstance(value, float) and value.is_integer():
+        if isinstance(value, bool) or (isinstance(value, float) and value.is_integer()):
             value = int(value)
         word = str(value).strip()
         if isinstance(value, (int, str)) and word.isdecimal() and word not in names:

@@ -24,6 +24,7 @@ from smallm.finetune.splits import SPLITS, divided_clusters
 SHOWN_PAIRS = 5
 SHOWN_CHARACTERS = 200
 DOMINANT = 0.8  # share of the commonest class from which a constant guess looks good
+_ABSENT = {"validation": "no curve, no best checkpoint", "test": "base and tuned cannot be compared"}
 RULES = {
     "split": "by hash of the cluster where one is named, else of the prompt; up to 1,000 of them ranked by hash",
     "twice": "equal but for case, width and blanks; a prompt of test leaves validation and train, one of validation "
@@ -132,12 +133,10 @@ def _warnings(tune: FinetuneConfig, report: Mapping[str, Any]) -> list[str]:
         for name in SPLITS:
             if source["examples"] and not source[name] and source["use"] == name:
                 said.append(f"{source['name']}: none of its examples is left in {name}")
-    for name, why in {
-        "validation": "no curve, no best checkpoint",
-        "test": "base and tuned cannot be compared",
-    }.items():
+    for name, why in _ABSENT.items():
         if not report["splits"][name]["examples"]:
-            said.append(f"no {name} examples: {why}")
+            remedy = f"give finetune.{name} a share and leave `use` away from a set, or name a set with `use: {name}`"
+            said.append(f"no {name} examples: {why}; {remedy}")
     if report["clusters"]["divided"]:
         said.append(f"{report['clusters']['divided']:,} clusters stand in two splits, by what `use` says of their sets")
     labels = report.get("labels")
