@@ -207,6 +207,9 @@ def test_references_get_their_section_and_open_ones_are_refused():
     assert resolved("nach den Absätzen 1 und 2", "Art 3") == "nach Art. 3 Absatz 1 und 2"
     assert resolved("nach § 5 Absatz 2 Satz 1", "§ 26") == "nach § 5 Absatz 2 Satz 1"
     assert resolved("in den Fällen des Satzes 2", "§ 26") is None
+    named_before = "entgegen § 19 Absatz 1, auch in Verbindung mit Absatz 3, wirbt"
+    assert resolved(named_before, "§ 35") == named_before
+    assert resolved("nach § 19 in den Fällen des Absatzes 2", "§ 35") is None
     assert polished("Wer handelt 1. schnell") is None
 
 

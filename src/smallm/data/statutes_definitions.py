@@ -62,7 +62,7 @@ _HINT = re.compile(r"im Sinne|^Im Sinne|^Als |^Unter |bezeichne[nt] |^(?:\S+ ){1
 _BRACKET = re.compile(rf"(?<=[\wäöüß“]) \((?P<term>(?:{_ADJECTIVE} )?{_NOUN}(?: (?:der|des) {_NOUN})?)\)(?=[\s.,;])")
 # Words that stand before `ist` or in a bracket without being defined there.
 _NO_TERM = re.compile(
-    r"^(Voraussetzung|Grundlage|Ziel|Aufgabe|Zweck|Maßstab|Gegenstand|Folge|Bestandteil|Stichtag|Anlage|Anhang|Muster|"
+    r"^(Im|In|Bei|Beim|Zum|Zur|Für|Nach|Vor|Auf|An|Am|Übrigen|Voraussetzung|Grundlage|Ziel|Aufgabe|Zweck|Maßstab|Gegenstand|Folge|Bestandteil|Stichtag|Anlage|Anhang|Muster|"
     r"Zeichen|Formblatt|Bundesanzeiger|Amtsblatt|Main|Oder|Saale|Bund|Land|Länder|Gesetz|Satz|Absatz|Nummer|Teil|Euro|"
     r"Prozent|Jahr|Monat|Tag|Ausnahme|Dies|Dasselbe|Gleiches|Sitz|Inhalt|Hinweis|Tabelle|Abbildung|Spalte|Zeile|"
     r"Ausgangspunkt|Bezugsgröße|Bemessungsgrundlage|Zuständig|Verantwortlich|Verwaltungsbehörde|Federführend|Beispiel|"

@@ -161,11 +161,15 @@ _OPEN_REFERENCE = re.compile(
 def resolved(text: str, section: str) -> str | None:
     """References to `Absatz 1` with their section (`§ 26 Absatz 1`); None where another text is needed to read them."""
     name = cited(section)
-    outside = r"(?<!\d )(?<!\d[a-z] )"
-    out = re.sub(rf"{outside}\b([Dd])es Absatzes (?=\d)", rf"\1es {name} Absatz ", text)
-    out = re.sub(rf"{outside}\b(nach|gemäß|von|zu|in|aus|mit) (?:den )?Absätzen (?=\d)", rf"\1 {name} Absatz ", out)
-    out = re.sub(rf"{outside}\bder Absätze (?=\d)", f"des {name} Absatz ", out)
-    out = re.sub(rf"{outside}(?<!\d\. )\bAbs(?:atz|\.) (?=\d)", f"{name} Absatz ", out)
+    # `§ 19 Absatz 1, auch in Verbindung mit Absatz 3`: the Absatz of the section before, not of this one.
+    foreign = re.search(r"(§§?|Art(ikels?|\.)) ?\d", text)
+    head, tail = (text[: foreign.start()], text[foreign.start() :]) if foreign else (text, "")
+    if re.search(r"(?<!Verbindung mit )(?<!\d )(?<!\d[a-z] )\b(des Absatzes|den Absätzen|der Absätze) \d", tail):
+        return None
+    out = re.sub(r"\b([Dd])es Absatzes (?=\d)", rf"\1es {name} Absatz ", head)
+    out = re.sub(r"\b(nach|gemäß|von|zu|in|aus|mit) (?:den )?Absätzen (?=\d)", rf"\1 {name} Absatz ", out)
+    out = re.sub(r"\bder Absätze (?=\d)", f"des {name} Absatz ", out)
+    out = re.sub(rf"(?<!{re.escape(name)} )\bAbs(?:atz|\.) (?=\d)", f"{name} Absatz ", out) + tail
     out = out.replace(f"{name} {name}", name)
     for match in _OPEN_REFERENCE.finditer(out):
         word = match[0].strip()
@@ -190,7 +194,7 @@ def polished(question: str) -> str | None:
     text = re.sub(r",\s*,", ",", text) + "?"
     bad = re.search(
         r"(^|\s)\d{1,2}[a-z]?\. |:|\?.|\s[-–]\s\d|\.\.|\(\)|\[|„[^“]*$|_|;|\b(und|oder|sowie|aber|nur|sich|dass|daß"
-        r"|als|zu|in|mit|auf)\?$",
+        r"|als|zu|in|mit|auf|bis|von|um|über)\?$",
         text,
     )
     if bad or len(text) > MAX_QUESTION or text.count("(") != text.count(")"):

@@ -47,7 +47,7 @@ _DEADLINES: tuple[tuple[re.Pattern[str], str], ...] = (
                 r"(?=(?: (?:nach|ab|seit) [^,]{3,80})? (?:auf(?:zu)?bewahr(?:en|t)|zu speichern|bereitzuhalten"
                 r"|vorzuhalten|gespeichert))"),
      "Wie lange"),
-    (re.compile(rf"spätestens {_SPAN} (?:vor|nach|ab) [^,;]+?(?= (?:schriftlich |elektronisch |nachweislich )?"
+    (re.compile(rf"(?:bis )?spätestens {_SPAN} (?:vor|nach|ab) [^,;]+?(?= (?:schriftlich |elektronisch |nachweislich )?"
                 r"(?:zu [a-zäöüß]+en|[a-zäöüß]+zu[a-zäöüß]+en|[a-zäöüß]+(?:t|en)(?: (?:werden|worden sein|sein"
                 r"|haben))?)\.?$)"),
      "Bis wann spätestens"),
@@ -197,7 +197,7 @@ def _amount(before: str, verb: str, after: str) -> str | None:
     if verb not in ("beträgt", "betragen") or len(found) != 1 or "," in after[: found[0].start()]:
         return None
     rest = after[found[0].end() :].strip()
-    if re.search(r"Jahr \d{4} \d", after):
+    if re.search(r"Jahr \d{4} \d|\d bis \d|\bund (ist|sind|wird|werden|kann)\b", after):
         return None
     if re.match(r"de[rs] ", rest):
         part = re.search(r"Prozent|vom Hundert", found[0][0])
