@@ -112,7 +112,7 @@ EXAMPLES_FORMATS: tuple[Format, ...] = (
         record(
             {
                 "format": one_of("smallm-audit-1"),
-                "splits": record({"train": _AUDITED, "validation": _AUDITED, "test": _AUDITED}),
+                "splits": mapping(_AUDITED, "train, validation and test"),
                 "template": _TEMPLATE,
                 "train_on": one_of("answers", "last-answer", "all"),
                 "system": maybe(text("put before conversations that have none")),

@@ -48,8 +48,8 @@ TOKENIZER_FILES = (
 # The code that shapes the tokens: its hash is part of the key (tests hold the list equal to what is imported).
 CODE = {
     "finetune": (
-        "audit", "chat_template", "columns", "conversations", "duplicates", "examples", "formats", "lengths", "readers",
-        "render", "sets", "shown", "sources", "splits", "templates", "tokens",
+        "audit", "chat_template", "columns", "conversations", "describe", "duplicates", "examples", "formats",
+        "lengths", "readers", "render", "sets", "shown", "sources", "splits", "templates", "tokens",
     ),
     "core": ("tokenfile",),
 }  # fmt: skip
@@ -313,14 +313,14 @@ def _base_fingerprint(recipe: Recipe, hashes: HashCache) -> dict[str, str]:
 
 
 def code_sha256(recipe: Recipe) -> str:
-    """The hash of the code that makes the tokens: ours here, and the generators and readers that the recipe names."""
+    """The hash of the code that makes the tokens: CODE, the reading of data, our generators where one is named."""
     package = resources.files("smallm")
     files = [package / folder / f"{name}.py" for folder, names in CODE.items() for name in names]
+    folders = [package / "data"]
     if any(source.synth for source in recipe.finetune.data):
-        files += [f for f in (package / "data" / "synth").iterdir() if f.name.endswith(".py")]
-    if any(source.reader for source in recipe.finetune.data):
-        files += [f for f in (package / "data").iterdir() if f.name.startswith("statutes") and f.name.endswith(".py")]
-    return sha256_json(sorted([f.name, sha256_bytes(f.read_bytes())] for f in files if f.is_file()))
+        folders.append(package / "data" / "synth")
+    files += [f for folder in folders for f in folder.iterdir() if f.name.endswith(".py")]
+    return sha256_json(sorted([f.name, sha256_bytes(f.read_bytes())] for f in files))
 
 
 __all__ = ["Base", "audited", "base_of", "code_sha256", "fingerprint", "make_tokens", "open_renderer", "write_tokens"]
