@@ -37,7 +37,7 @@ def dequantised(weight: Tensor, dtype: torch.dtype, compute: torch.dtype) -> Ten
         decoded = torch.ops.bitsandbytes.dequantize_4bit.default(
             code, absmax[at : at + blocks].contiguous(), BLOCK, "nf4", piece.shape, dtype
         )
-        piece.copy_(decoded.to(compute))
+        piece.copy_(decoded.to(compute).reshape(-1))
         at += blocks
     return out.view(weight.shape)
 
