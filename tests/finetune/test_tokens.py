@@ -184,7 +184,7 @@ def test_a_base_without_tokenizer_or_not_made_yet_is_told_what_to_do(make: MakeR
     recipe, run = make()
     shutil.rmtree(run.path / "tokenizer")
     with pytest.raises(
-        UserError, match=r"tokenizer: not there yet.*smallm run r --run .* --only data --only tokenizer"
+        UserError, match=r"tokenizer: not there yet.*smallm run RECIPE --run .* --only data --only tokenizer"
     ):
         make_tokens(recipe, run)
     bare = tmp_path / "bare"

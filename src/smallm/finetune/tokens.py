@@ -75,8 +75,8 @@ def base_of(recipe: Recipe, run: Run) -> Base:
         if not (directory / "tokenizer.json").is_file():
             raise UserError(
                 f"{directory}: not there yet, and the examples are rendered with this run's own tokenizer. Make it "
-                f"with `smallm run {recipe.name} --run {run.path} --only data --only tokenizer`, or name another base "
-                "with finetune.model."
+                f"with `smallm run RECIPE --run {run.path} --only data --only tokenizer` (RECIPE as given here), or "
+                "name another base with finetune.model."
             )
         return Base(directory, "this run's base (model.context)", {"context": recipe.model.context}, {})
     directory = _directory(recipe, run)
