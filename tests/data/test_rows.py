@@ -10,7 +10,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from smallm.core.errors import UserError
@@ -48,6 +48,7 @@ def test_every_format_and_compression_gives_the_same_records(tmp_path: Path) -> 
         assert [row.fields for row in read_rows(path)] == RECORDS, path.name
 
 
+@settings(deadline=None)
 @given(st.lists(st.fixed_dictionaries({"a": st.text(), "b": st.text()}), min_size=1, max_size=5))
 def test_any_text_survives_json_lines(records: list[dict[str, str]]) -> None:
     import tempfile

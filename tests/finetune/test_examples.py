@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from finetune.any_conversation import conversations, words
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from smallm.core.config import FinetuneConfig, TuneSource
@@ -29,11 +29,13 @@ def turn(role: str, content: Any = "x") -> Message:
     return Message(role=role, content=content)
 
 
+@settings(deadline=None)
 @given(conversations())
 def test_every_conversation_in_turns_that_ends_with_an_answer_is_one(messages: list[Message]) -> None:
     assert list(checked(messages, "p")) == messages
 
 
+@settings(deadline=None)
 @given(conversations(), st.randoms())
 def test_a_conversation_with_a_turn_left_out_or_two_exchanged_is_none(messages: list[Message], random: Any) -> None:
     first = 1 if messages[0]["role"] == "system" else 0
@@ -76,6 +78,7 @@ def test_a_single_text_is_learned_whole() -> None:
     assert (one.before, one.answer, prompt_text(one)) == ((), "Once.", "Once.")
 
 
+@settings(deadline=None)
 @given(conversations(), conversations())
 def test_equal_conversations_have_equal_ids_and_others_do_not(a: list[Message], b: list[Message]) -> None:
     assert (content_id(a) == content_id(b)) == (a == b)
@@ -88,6 +91,7 @@ def test_a_turn_cannot_be_moved_into_its_neighbour_without_another_id() -> None:
     assert content_id(one) != content_id(other)
 
 
+@settings(deadline=None)
 @given(words)
 def test_case_width_and_blanks_make_no_difference(text: str) -> None:
     assert normal(f"  {text}\n") == normal(text) == normal(normal(text))

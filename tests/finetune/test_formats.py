@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from finetune.any_conversation import conversations, words
-from hypothesis import assume, given
+from hypothesis import assume, given, settings
 
 from smallm.core.config import FinetuneConfig, TuneSource
 from smallm.core.errors import UserError
@@ -37,6 +37,7 @@ def unmarked(messages: list[Message]) -> bool:
 # ---- there and back ------------------------------------------------------------------------------------------------
 
 
+@settings(deadline=None)
 @given(conversations())
 def test_any_conversation_survives_messages_and_sharegpt(messages: list[Message]) -> None:
     assume(unmarked(messages))
@@ -48,6 +49,7 @@ def test_any_conversation_survives_messages_and_sharegpt(messages: list[Message]
     assert list(converted({"conversations": turns}).messages) == messages
 
 
+@settings(deadline=None)
 @given(conversations())
 def test_any_conversation_survives_trls_two_lists(messages: list[Message]) -> None:
     assume(unmarked(messages))
@@ -55,6 +57,7 @@ def test_any_conversation_survives_trls_two_lists(messages: list[Message]) -> No
     assert list(converted(record).messages) == messages
 
 
+@settings(deadline=None)
 @given(words, words)
 def test_any_pair_survives_every_format_of_pairs(asked: str, answer: str) -> None:
     assume(unmarked([Message(role="assistant", content=answer)]))
@@ -66,6 +69,7 @@ def test_any_pair_survives_every_format_of_pairs(asked: str, answer: str) -> Non
     assert texts(converted({"a": asked, "b": answer}, templated)) == [asked, answer]
 
 
+@settings(deadline=None)
 @given(words)
 def test_any_text_is_one_message_of_role_text(text: str) -> None:
     assume(unmarked([Message(role="text", content=text)]))
