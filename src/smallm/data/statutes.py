@@ -143,6 +143,8 @@ def _item_passage(
 def _made(law: Law, seed: int, room: int) -> Iterator[Made]:
     if room < 200:
         raise UserError(f"statutes: max_context_characters is {room}; a passage needs 200 at least.")
+    if "§" in law.abbreviation:
+        return  # `SeeArbG§119Abs5V`: a citation of it would name two sections
     given, found = _passages(law)
     quotes: dict[str, set[str]] = {}
     for _, asked in found:
@@ -216,8 +218,7 @@ def _citation(law: Law, passage: Passage, asked: Asked) -> str:
 
 def _others(given: list[Passage], right: Passage, draw: Draw) -> Iterator[Passage]:
     """Other passages of the law, neighbours of the right one twice as often as any: they are of its matter."""
-    near = [p for p in given[max(0, right.place - 8) : right.place + 9] if p.place != right.place]
-    near = draw.order(near)
+    near = draw.order([p for p in given[max(0, right.place - 8) : right.place + 9] if p.place != right.place])
     for _ in range(24):
         if near and draw.chance(2, 3):
             yield near.pop()
@@ -282,8 +283,7 @@ def records(
     Four of five are answerable; kinds take turns by WEIGHTS while they last. All laws must be passed whatever the
     split, so that what a test law says is kept from train. Raises UserError when there are not so many.
     """
-    wanted = {split: items}
-    return records_of_splits(laws, seed, wanted, max_context_characters=max_context_characters)[split]
+    return records_of_splits(laws, seed, {split: items}, max_context_characters=max_context_characters)[split]
 
 
 def records_of_splits(

@@ -197,6 +197,9 @@ def _amount(before: str, verb: str, after: str) -> str | None:
     if verb not in ("beträgt", "betragen") or len(found) != 1 or "," in after[: found[0].start()]:
         return None
     rest = after[found[0].end() :].strip()
+    before = re.sub(r" (jedoch|allerdings)$", "", before)
+    if re.search(r"\b(jedoch|allerdings)\b", after):
+        return None
     if re.search(r"Jahr \d{4} \d|\d bis \d|\bund (ist|sind|wird|werden|kann)\b", after):
         return None
     if re.match(r"de[rs] ", rest):

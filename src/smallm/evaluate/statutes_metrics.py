@@ -81,9 +81,14 @@ def score_answer(prediction: str, record: Mapping[str, Any]) -> dict[str, Any]:
     same_law = said is not None and said[5].lower() in ("", str(record["law"]).lower())
     return {
         "citation": int(right and same_law),
-        "f1": word_f1(quote, [str(record["quote"])], "de"),
+        "f1": word_f1(_unquoted(quote), [_unquoted(str(record["quote"]))], "de"),
         "refused": False,
     }
+
+
+def _unquoted(text: str) -> str:
+    """Without the quotation marks that are not ASCII: SQuAD's normalisation removes only those that are."""
+    return re.sub(r"[„“”»«]", "", text)
 
 
 def refusal_figures(rows: Iterable[Mapping[str, Any]]) -> dict[str, float | int]:
