@@ -191,7 +191,7 @@ def test_on_and_off_are_words_and_not_booleans(tmp_path: Path) -> None:
         ("data: {sources: [{text: b}]}", "and has none of them"),
         (
             "data: {sources: ['synth:storys']}",
-            "data.sources[0].synth is `storys`; it must be one of stories. Did you mean",
+            "data.sources[0].synth is `storys`; it must be one of stories, sentences. Did you mean",
         ),
         ("model: {context: 512}\ntrain: {batch_tokens: 256}", "less than one row of model.context (512)"),
         ("train: {tokens: 100}", "less than one step of train.batch_tokens"),
@@ -228,7 +228,9 @@ def test_a_rule_is_no_rule_for_the_defaults() -> None:
         ("train: {layers: 1}", "Did you mean `model.layers`?"),
         ("model: {n_layer: 1}", "`n_layer` (nanoGPT) is `model.layers` here."),
         ("train: {max_iters: 1}", "tokens = max_iters x batch_size x gradient_accumulation_steps x block_size"),
-        ("sequence_len: 1", "`sequence_len` (Axolotl) is `model.context` here"),
+        ("sequence_len: 1", "`sequence_len` (Axolotl) is `finetune.max_length` here"),
+        ("finetune: {gradient_accumulation_steps: 4}", "is `finetune.batch_rows` here: batch_rows = "),
+        ("train: {gradient_accumulation_steps: 4}", "is `train.batch_tokens` here: batch_tokens = "),
         ("train: {lora_r: 1}", "train.lora_r is not a key of `train`. Did you mean `finetune.lora_r`?"),
         ("train: {zzz: 1}", "Its keys: tokens, batch_tokens"),
         (

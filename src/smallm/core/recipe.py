@@ -358,7 +358,7 @@ def _unknown_key(loc: tuple[str | int, ...]) -> str:
     siblings = [k[len(prefix) :] for k in keys if k.startswith(prefix) and "." not in k[len(prefix) :]]
     inside = f"`{section}`" if section else "a recipe"
     elsewhere = [k for k in keys if k.rsplit(".", 1)[-1] == key and "[]" not in k]
-    peer = peer_message(key)
+    peer = peer_message(key, section)
     if peer and not (elsewhere and "has no key" in peer):
         return f"{name} is not a key of {inside}. {peer}"
     if elsewhere:
