@@ -85,12 +85,12 @@ def detect_format(
 ) -> tuple[str, int]:
     """(format, how many of the first records have it). UserError: none fits more than half of them, or several do."""
     looked = records[:LOOKED_AT]
-    counts = Counter(name for record in looked for name in fits(record, task))
+    counts = Counter(name for record in looked for name in sorted(fits(record, task)))
     likely = [name for name, n in counts.most_common() if n * 2 > len(looked)]
     if len(likely) == 1:
         return likely[0], counts[likely[0]]
     fields = ", ".join(map(str, list(looked[0])[:12])) if looked else "none"
-    if likely == ["text", "columns"] or likely == ["columns", "text"]:
+    if sorted(likely) == ["columns", "text"]:
         raise UserError(
             f"{where}: these records may be texts to learn whole or texts with a label (fields: {fields}). Set "
             "finetune.task: classification, or `format: text` on the set."
