@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import os
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from importlib import import_module
@@ -290,15 +291,38 @@ def run_pipeline(
         )
     check_directory(recipe, run.path)
     check_suites(recipe)
+    if int(os.environ.get("RANK", "0")) > 0:
+        return follow_rank_0(recipe, run, names)
     with run.lock():
         text, path = dump_recipe(recipe), run.path / "recipe.yaml"
         if not path.exists() or path.read_text("utf-8") != text:
             write_text(path, text)
         for stage in stages:
             recover(run.path / stage.artefact)
-        outcomes = [_one(stage, recipe, run, only, redo, stages) for stage in stages]
+        outcomes = [outcome for stage in stages if (outcome := _one(stage, recipe, run, only, redo, stages))]
         run.hashes.save()
-    return [outcome for outcome in outcomes if outcome]
+    return outcomes
+
+
+TOGETHER = "tune"  # the stage that several processes (torchrun) make together
+follow = lazy("smallm.finetune.follow:follow")
+lead = lazy("smallm.finetune.follow:lead")
+
+
+def several_processes() -> bool:
+    """Whether a launcher started this process as one of several."""
+    return int(os.environ.get("WORLD_SIZE", "1")) > 1
+
+
+def follow_rank_0(recipe: Recipe, run: Run, names: Collection[str]) -> list[Outcome]:
+    """What a rank above 0 does: the training, when there is one. UserError: a recipe without a fine-tuning."""
+    if TOGETHER not in names:
+        raise UserError(
+            f"{recipe.name}: only a fine-tuning is trained by several processes so far, and this recipe has none. "
+            "Start it without torchrun."
+        )
+    follow(recipe, run)
+    return []
 
 
 def refresh_report(path: Path) -> None:
@@ -322,9 +346,14 @@ def _one(
 
     def announced(recipe: Recipe, run: Run) -> Path:
         say(f"{title} …")
+        if together:
+            lead(recipe, True)
         return stage.make(recipe, run)
 
+    together = stage.name == TOGETHER and several_processes()
     path, made = run_stage(dataclasses.replace(stage, make=announced), recipe, run, redo=redo)
+    if together and not made:
+        lead(recipe, False)
     if made and stage.name in CARDS_AFTER:
         write_cards(recipe, run)
     record = run.stage_record(stage.artefact)

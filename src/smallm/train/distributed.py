@@ -21,8 +21,8 @@ from torch import Tensor, nn
 
 from smallm.core.errors import UserError
 
-# A rank waits so long for the others: rank 0 writes checkpoints and samples meanwhile.
-TIMEOUT = timedelta(hours=2)
+# A rank waits so long for the others: rank 0 makes the stages before, and writes checkpoints and samples meanwhile.
+TIMEOUT = timedelta(hours=24)
 NEEDED = ("RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
 # Engines that `accelerate launch` can be asked for, by the variable that it sets.
 OTHER_ENGINES = {"ACCELERATE_USE_FSDP": "FSDP", "ACCELERATE_USE_DEEPSPEED": "DeepSpeed"}
@@ -54,7 +54,8 @@ class World:
 
     def facts(self, model: nn.Module) -> dict[str, Any]:
         """What trained, for smallm.json."""
-        return {"engine": type(model).__name__, "world_size": self.size, "backend": self.backend or None}
+        engine = type(model).__name__ if self.size > 1 else "one process"
+        return {"engine": engine, "world_size": self.size, "backend": self.backend or None}
 
 
 def environment(variables: Mapping[str, str] | None = None) -> World:
@@ -67,7 +68,7 @@ def environment(variables: Mapping[str, str] | None = None) -> World:
     if missing:
         raise UserError(
             f"WORLD_SIZE is {size}, but {', '.join(missing)} not set: start several processes with `torchrun "
-            "--nproc-per-node N -m smallm run RECIPE` (or `accelerate launch`), which sets them all."
+            "--nproc-per-node N -m smallm.cli run RECIPE` (or `accelerate launch`), which sets them all."
         )
     for variable, engine in OTHER_ENGINES.items():
         if found.get(variable, "").lower() in ("1", "true"):
