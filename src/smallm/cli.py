@@ -102,15 +102,16 @@ def plan(
 @app.command()
 @guarded
 def new(
-    directory: Annotated[Path, typer.Argument(metavar="DIR", help="A folder of text files.")],
+    directory: Annotated[Path, typer.Argument(metavar="DIR", help="A folder of text files, or of examples.")],
     name: Annotated[
         str | None, typer.Option("--name", help="Of the recipe and its run; default: the folder's.")
     ] = None,
+    purpose: Annotated[str, typer.Option("--for", help="`pretrain` on text, or `finetune` on examples.")] = "pretrain",
 ) -> None:
     """Look through a folder, write a recipe for it."""
     from smallm.commands.new import new_command
 
-    new_command(directory, name)
+    new_command(directory, name, purpose)
 
 
 Tokens = Annotated[int, typer.Option("--max-new-tokens", min=1, help="Tokens to write at most.")]

@@ -56,8 +56,8 @@ def write_recipe(findings: Findings, name: str) -> str:
     tokens = max(tokens // size.batch_tokens, 50) * size.batch_tokens
     steps = tokens // size.batch_tokens
     every = max(10, steps // 10)
-    found = "\n".join(f"#   {_comment(line)}" for line in findings.describe())
-    prompts = "".join(f"  - {_quoted(p)}\n" for p in findings.prompts)
+    found = "\n".join(f"#   {comment(line)}" for line in findings.describe())
+    prompts = "".join(f"  - {quoted(p)}\n" for p in findings.prompts)
     return f"""\
 # Written by `smallm new`. Run it: smallm run {name}.yaml    What it takes: smallm plan {name}.yaml
 #
@@ -69,8 +69,8 @@ def write_recipe(findings: Findings, name: str) -> str:
 # about {6 * parameters * tokens / SPEED / 60:.0f} min on two laptop cores. For a better model raise train.tokens \
 first, then model.width.
 
-name: {_quoted(slug(name))}
-description: {_quoted(f"A small model from scratch on the text of {findings.path.resolve().name}")}
+name: {quoted(slug(name))}
+description: {quoted(f"A small model from scratch on the text of {findings.path.resolve().name}")}
 {"prompts:  # what chat and the report try first" + chr(10) + prompts if prompts else ""}
 data:
   sources:  # paths are relative to this file; recipes (*.yaml) and runs/ are left out
@@ -125,13 +125,13 @@ def slug(name: str) -> str:
 def _sources(findings: Findings) -> str:
     rows = []
     for source in findings.sources:
-        rows.append(f"    - path: {_quoted(source['path'])}")
+        rows.append(f"    - path: {quoted(source['path'])}")
         if source.get("text", "text") != "text":
-            rows.append(f"      text: {_quoted(source['text'])}  # the field that holds the text")
+            rows.append(f"      text: {quoted(source['text'])}  # the field that holds the text")
     return "\n".join(rows) + "\n"
 
 
-def _quoted(text: str) -> str:
+def quoted(text: str) -> str:
     """A YAML scalar: bare where that is safe, else in JSON's quotes, which are YAML's."""
     bare = re.fullmatch(r"[A-Za-z_./][\w./-]*", text) and text.lower() not in {
         "true",
@@ -147,6 +147,6 @@ def _quoted(text: str) -> str:
     return re.sub(UNPRINTED, lambda m: f"\\u{ord(m[0]):04x}", json.dumps(text, ensure_ascii=False))
 
 
-def _comment(text: str) -> str:
+def comment(text: str) -> str:
     """One line, without characters that would end the comment."""
     return re.sub(rf"[\x00-\x1f]|{UNPRINTED}", " ", text)
