@@ -121,10 +121,11 @@ def plain_greedy(model: Any, prompt: Sequence[int], new: int, *, usable: int, en
 
 
 def plain(directory: Path) -> Any:
-    """The model as Transformers loads it, untouched by smallm."""
+    """The model as Transformers loads it, untouched by smallm (eager: sdpa would leave Gemma 2's soft cap out)."""
     from transformers import AutoModelForCausalLM
 
-    return AutoModelForCausalLM.from_pretrained(directory, dtype=torch.float32).eval()
+    model = AutoModelForCausalLM.from_pretrained(directory, dtype=torch.float32, attn_implementation="eager")
+    return model.eval()
 
 
 def expected(model: Any, scorer: TextScorer, request: Request) -> tuple[float, bool]:

@@ -81,10 +81,11 @@ def export_merged(
     _record_beside(adapter, facts)
     if reasons:
         warn(f"written with --force though it is not the evaluated model: {'; '.join(reasons)}")
+    equal, of = round(100 * (found["equal_answers"] or 0)), found["prompts"]
+    off, spread = found["mean_difference"], found["logits_spread"]
     say(
-        f"{final}: {count(facts['parameters'])} parameters; mean difference to the adapter "
-        f"{found['mean_difference']:.2g} (logits spread {found['logits_spread']:.2g}), {100 * (found['equal_answers'] or 0):.0f} % of "
-        f"{found['prompts']} answers equal"
+        f"{final}: {count(facts['parameters'])} parameters; the mean logit is {off:.2g} off the adapter's (they spread "
+        f"{spread:.2g}), {equal} % of {of} answers are equal"
     )
     return facts
 

@@ -1,8 +1,8 @@
 """`smallm generate` and `smallm chat`: text from a model, streamed to the terminal.
 
 A base model continues text. `chat` therefore is writing together: each line is put to the text so
-far and the model goes on from there. Reads a terminal or a pipe; text goes to stdout, the rest to
-stderr.
+far and the model goes on from there. A tuned model answers messages (commands/talk_tuned.py).
+Reads a terminal or a pipe; text goes to stdout, the rest to stderr.
 """
 
 from __future__ import annotations
@@ -28,21 +28,28 @@ SETTINGS = ("max_new_tokens", "temperature", "top_k", "top_p", "min_p", "repetit
 
 
 def generate_command(model: str, prompt: str, options: dict[str, Any], *, as_json: bool) -> None:
+    from smallm.commands.talk_tuned import generate_tuned, is_tuned
     from smallm.model.generate import SamplingConfig, generate_text
 
     text = sys.stdin.read() if prompt == "-" else prompt
-    loaded = _load(model)
-    sampling = SamplingConfig(**_with_temperature(options, _recipe_beside(loaded.path)))
-    if not as_json:
-        print(text, end="", flush=True)
-    written, reason = stream(generate_text(loaded, text, sampling), show=not as_json)
+    path = _resolve(model)
+    sampling = SamplingConfig(**_with_temperature(options, _recipe_beside(path)))
+    room = ""
+    if is_tuned(path):
+        written, reason = generate_tuned(path, text, sampling, show=not as_json)
+    else:
+        loaded = _load(path)
+        if not as_json:
+            print(text, end="", flush=True)
+        written, reason = stream(generate_text(loaded, text, sampling), show=not as_json)
+        room = f" of {loaded.config.context} tokens"
     if as_json:
-        facts = {"model": str(loaded.path), "prompt": text, "text": written, "ended": reason}
+        facts = {"model": str(path), "prompt": text, "text": written, "ended": reason}
         print(json.dumps(facts | {"sampling": dataclasses.asdict(sampling)}))
     else:
         print()
         if reason == CONTEXT:
-            say(f"(the model's context of {loaded.config.context} tokens is full)")
+            say(f"(the model's context{room} is full)")
 
 
 # Why a generation ended, as model/generate.py calls it: the text came to its end, or no room was left.
@@ -69,19 +76,34 @@ def stream(pieces: Iterator[str], *, show: bool = True) -> tuple[str, str | None
             return written, "interrupted"
 
 
-def _load(model: str) -> Any:
-    from smallm.model.load import load_model, resolve_model
+def _resolve(model: str) -> Path:
+    """The directory that MODEL means, said where it was chosen: a run's newest model."""
+    from smallm.model.resolve import resolve_model
 
-    path = resolve_model(model)
+    path = resolve_model(model, adapters=True)
     if str(path) != model:
         say(f"model: {path}")
+    return path
+
+
+def _load(path: Path) -> Any:
+    from smallm.model.load import load_model
+
     return load_model(path)
 
 
 def chat_command(model: str, options: dict[str, Any]) -> None:
+    from smallm.commands.talk_tuned import TunedChat, TunedModel, is_tuned
+    from smallm.commands.talk_tuned import introduction as introduce_tuned
     from smallm.model.generate import SamplingConfig
 
-    loaded = _load(model)
+    path = _resolve(model)
+    if is_tuned(path):
+        tuned = TunedModel(path)
+        say(introduce_tuned(tuned))
+        TunedChat(tuned, SamplingConfig(**_with_temperature(options, _recipe_beside(path)))).run(_lines())
+        return
+    loaded = _load(path)
     if loaded.tokenizer is None:
         raise UserError(f"{loaded.path}: has no tokenizer, so it can neither read nor write text.")
     recipe = _recipe_beside(loaded.path)
@@ -138,8 +160,9 @@ def _recipe_beside(path: Path) -> Recipe | None:
     """The recipe of the run that the model directory is part of, when it is part of one."""
     from smallm.core.recipe import load_recipe
 
+    runs = (path.parent, path.parent.parent) if path.parent.name == "tuned" else (path.parent,)
     try:
-        return load_recipe(path.parent / "recipe.yaml") if (path.parent / "recipe.yaml").is_file() else None
+        return next((load_recipe(run / "recipe.yaml") for run in runs if (run / "recipe.yaml").is_file()), None)
     except UserError:
         return None  # written by another version; the model still talks
 
@@ -157,6 +180,8 @@ def _openings(data: Path, words: int = 6) -> list[str]:
 
 class Chat:
     """A text that the user and the model write in turn."""
+
+    help = HELP
 
     def __init__(self, loaded: Any, sampling: Any) -> None:
         self.loaded, self.sampling, self.text = loaded, sampling, ""
@@ -203,15 +228,19 @@ class Chat:
         if name in ("quit", "exit", "q"):
             return False
         if name == "reset":
-            self.text = ""
+            self.reset()
             say("A new text.")
         elif name == "text":
             say(self.text)
         elif name == "set":
             self._set(words)
         else:
-            say(HELP if name == "help" else f"/{name}: no such command.\n{HELP}")
+            say(self.help if name == "help" else f"/{name}: no such command.\n{self.help}")
         return True
+
+    def reset(self) -> None:
+        """Forget the text so far."""
+        self.text = ""
 
     def _set(self, words: list[str]) -> None:
         if not words:

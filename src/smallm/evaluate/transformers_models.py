@@ -49,7 +49,8 @@ def load_transformers(
             config = AutoConfig.from_pretrained(directory, **common)
             model, report = AutoModelForCausalLM.from_pretrained(  # type: ignore[misc]
                 directory, config=config, dtype=dtype, device_map={"": str(device)}, use_safetensors=True,
-                quantization_config=_quantisation(quantise, dtype), output_loading_info=True, **common,
+                quantization_config=_quantisation(quantise, dtype), output_loading_info=True,
+                attn_implementation="eager" if caps_attention(config) else None, **common,
             )  # fmt: skip
     except (*LOADING_ERRORS, SafetensorError) as error:
         raise UserError(f"{directory}: Transformers does not load it as a causal model ({brief(error)}).") from None
@@ -64,6 +65,12 @@ def load_transformers(
     if raw.get("quantization_config"):
         facts["quantisation"] = str(raw["quantization_config"].get("quant_method", "stored"))
     return model.eval().requires_grad_(False), facts
+
+
+def caps_attention(config: Any) -> bool:
+    """Does the model cap its attention's scores (Gemma 2)? Transformers' sdpa leaves that out without a word."""
+    text = config.get_text_config() if hasattr(config, "get_text_config") else config
+    return getattr(text, "attn_logit_softcapping", None) is not None
 
 
 def keep_quantised_weights(model: torch.nn.Module) -> None:

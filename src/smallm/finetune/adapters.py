@@ -78,7 +78,13 @@ def attach(model: Any, tune: FinetuneConfig) -> tuple[Any, Coverage]:
     left_out = _left_out(model, names, saved)
     with warnings.catch_warnings():  # a GPT-2 has layers of both orders; PEFT sets each one's right
         warnings.filterwarnings("ignore", message="fan_in_fan_out")
+        tied = is_tied(model)
         adapted = get_peft_model(model, lora_config(model, tune, names))
+    if tied and not is_tied(model):
+        raise UserError(
+            f"finetune.lora_modules_to_save: PEFT does not keep the embedding of {type(model).__name__} tied to its "
+            "output head when it is trained whole. Leave it out, or use finetune.method: full."
+        )
     for name, parameter in adapted.named_parameters():
         if parameter.requires_grad and parameter.dtype != torch.float32:
             parameter.data = parameter.data.float()  # 16-bit steps of 2e-4 are mostly rounded away
@@ -91,20 +97,20 @@ def lora_config(model: Any, tune: FinetuneConfig, names: list[str]) -> Any:
     """PEFT's configuration; the short names in it are those that it and vLLM match by their end."""
     from peft import LoraConfig
 
-    tied = is_tied(model)
+    saved = _saved_for_peft(model, tune.lora_modules_to_save)
     transposed = any(type(m).__name__ == "Conv1D" for n, m in model.named_modules() if n in set(names))
     return LoraConfig(
         r=tune.lora_r,
         lora_alpha=tune.lora_alpha,  # type: ignore[arg-type]
         lora_dropout=tune.lora_dropout,
         target_modules=_short(model, names),
-        modules_to_save=list(tune.lora_modules_to_save) or None,
+        modules_to_save=saved or None,
         use_rslora=tune.use_rslora,
         use_dora=tune.use_dora,
         bias="none",
         task_type="CAUSAL_LM",
         # An embedding trained whole stays the head's weight where the base ties them.
-        ensure_weight_tying=tied and bool(tune.lora_modules_to_save),
+        ensure_weight_tying=is_tied(model) and _kind_of_head(model) in saved,
         fan_in_fan_out=transposed,
     )
 
@@ -161,6 +167,21 @@ def saved_names(model: Any, asked: list[str]) -> list[str]:
             raise UserError(f"finetune.lora_modules_to_save: {name} is no module of {type(model).__name__}.{hint}")
         found += matched
     return found
+
+
+def _saved_for_peft(model: Any, asked: list[str]) -> list[str]:
+    """PEFT keeps a tie when the head is asked for by name, and then saves both; by an embedding's name (wte) it does
+    not."""
+    if not is_tied(model) or not asked:
+        return list(asked)
+    both = (model.get_output_embeddings(), model.get_input_embeddings())
+    one_of_both = [name for name in asked if any(model.get_submodule(n) in both for n in saved_names(model, [name]))]
+    return [name for name in asked if name not in one_of_both] + ([_kind_of_head(model)] if one_of_both else [])
+
+
+def _kind_of_head(model: Any) -> str:
+    head = model.get_output_embeddings()
+    return next((_kind(n) for n, m in model.named_modules(remove_duplicate=False) if m is head), "")
 
 
 def is_tied(model: Any) -> bool:

@@ -19,9 +19,9 @@ import torch
 from torch import Tensor, nn
 
 from smallm.core.config import FinetuneConfig
-from smallm.core.console import count, say, warn
+from smallm.core.console import say, warn
 from smallm.core.errors import UserError
-from smallm.evaluate.transformers_models import CONFIG, NF4, load_transformers
+from smallm.evaluate.transformers_models import CONFIG, NF4, caps_attention, load_transformers
 from smallm.finetune import attention_hf
 from smallm.finetune.adapters import Coverage, attach
 from smallm.finetune.dtypes import DtypePlan, Table, advise, census, census_text, check_census, prepare, unpacked
@@ -59,6 +59,8 @@ class CausalDecoder(nn.Module):
         )
         self.scale = _logit_scale(text)
         self.attention = getattr(self.base.config, "_attn_implementation", None)
+        if self.attention == "sdpa" and caps_attention(text):
+            self.attention = "eager"  # Transformers' sdpa leaves the cap out, without a word
         self.coverage: Coverage | None = None
         self.census: Table | None = None
         self.plan: DtypePlan | None = None
@@ -279,9 +281,8 @@ def _grow(model: Any, tokenizer: Any, tune: FinetuneConfig, directory: Path) -> 
             "model's own tokenizer and template."
         )
     model.resize_token_embeddings(needed, pad_to_multiple_of=64)
-    say(
-        f"embeddings: {count(needed - rows)} rows added for new tokens, {model.get_input_embeddings().num_embeddings} now"
-    )
+    now = model.get_input_embeddings().num_embeddings
+    say(f"embeddings: {now - rows} rows added for new tokens, {now} now (a multiple of 64)")
 
 
 def row_limit(config: Any) -> int:

@@ -223,8 +223,9 @@ def prompts_for(
 
 
 def _chat(tokenizer: Any, messages: list[dict[str, str]]) -> list[int]:
-    found = tokenizer.apply_chat_template(messages, add_generation_prompt=True, tokenize=False)
-    return list(tokenizer(found, add_special_tokens=False)["input_ids"])
+    from smallm.finetune.render import Renderer
+
+    return Renderer(tokenizer).prompt(messages)
 
 
 # ---- the record ------------------------------------------------------------------------------------------------------
