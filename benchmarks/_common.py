@@ -24,7 +24,7 @@ from typing import Any
 ROOT = Path(__file__).resolve().parent.parent
 RESULTS = ROOT / "benchmarks" / "results"
 # Units of which less is better; every other unit is a rate.
-LESS_IS_BETTER = {"s", "ms", "us", "bytes", "kB", "MB", "GB", "MiB", "GiB"}
+LESS_IS_BETTER = {"s", "ms", "us", "nats", "bytes", "kB", "MB", "GB", "MiB", "GiB"}
 
 
 @dataclass(frozen=True)
