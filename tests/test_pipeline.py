@@ -8,12 +8,14 @@ from pathlib import Path
 import pytest
 
 from smallm import pipeline
+from smallm import stages as table
 from smallm.core.config import DataConfig, Recipe, SourceConfig
 from smallm.core.errors import UserError
 from smallm.core.files import new_directory, read_json, sha256_json, write_json, write_text
 from smallm.core.recipe import load_recipe
 from smallm.core.run import REDO_SECONDS, Run, Stage
-from smallm.pipeline import STAGES, check_directory, run_pipeline
+from smallm.pipeline import check_directory, run_pipeline
+from smallm.stages import STAGES
 
 RECIPE = Recipe(name="x", data=DataConfig(sources=[SourceConfig(synth="stories", size=1000)]))
 ALL = ["data", "tokenizer", "tokens", "train", "eval", "report"]
@@ -164,12 +166,12 @@ def test_weights_to_start_from_and_a_given_tokenizer_count_by_their_content(tmp_
     run = Run(tmp_path / "run")
     write_text(tmp_path / "m" / "config.json", "{}")
     recipe = with_key(train={"init_from": str(tmp_path / "m")}, tokenizer={"path": str(tmp_path / "m")})
-    first = pipeline.train_fingerprint(recipe, run.hashes), pipeline.tokenizer_fingerprint(recipe, run.hashes)
+    first = table.train_fingerprint(recipe, run.hashes), table.tokenizer_fingerprint(recipe, run.hashes)
     write_text(tmp_path / "m" / "config.json", '{"a": 1}')
-    second = pipeline.train_fingerprint(recipe, run.hashes), pipeline.tokenizer_fingerprint(recipe, run.hashes)
+    second = table.train_fingerprint(recipe, run.hashes), table.tokenizer_fingerprint(recipe, run.hashes)
     assert all(a.keys() == b.keys() and a != b for a, b in zip(first, second, strict=True))
     with pytest.raises(UserError, match="no such directory"):
-        pipeline.tokenizer_fingerprint(with_key(tokenizer={"path": "/nowhere"}), run.hashes)
+        table.tokenizer_fingerprint(with_key(tokenizer={"path": "/nowhere"}), run.hashes)
 
 
 def test_every_stage_reads_only_artefacts_made_before_it() -> None:

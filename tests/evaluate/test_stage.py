@@ -21,7 +21,8 @@ from smallm.evaluate.stage import evaluate_base, own_files
 from smallm.model.decoder import Decoder
 from smallm.model.families import save_pretrained
 from smallm.model.presets import complete
-from smallm.pipeline import STAGES, run_pipeline
+from smallm.pipeline import run_pipeline
+from smallm.stages import STAGES
 from smallm.tokenizer.encode import encode_data
 from smallm.tokenizer.train import make_tokenizer
 

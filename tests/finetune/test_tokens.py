@@ -24,7 +24,7 @@ from smallm.core.tokenfile import open_shard, open_split
 from smallm.finetune import tokens
 from smallm.finetune.render import Renderer
 from smallm.finetune.tokens import CODE, fingerprint, make_tokens
-from smallm.pipeline import OF_EXAMPLES, tuning_stages
+from smallm.stages import OF_EXAMPLES, tuning_stages
 from smallm.tokenizer.directory import load_tokenizer
 from smallm.train.corpus import Corpus
 
