@@ -91,7 +91,7 @@ def test_clauses_are_records_with_their_type_and_contract_and_the_rest_is_counte
     table = write_table(tmp_path / "c.csv", rows)
     records, left_out = cuad_clause_records(table, max_characters=40, min_examples=3)
     assert Counter(r["label"] for r in records) == {"Audit Rights": 5, "Insurance": 5}
-    assert {"text": "may audit 3", "label": "Audit Rights", "contract": "C3"} in records
+    assert {"clause": "may audit 3", "label": "Audit Rights", "file_name": "C3"} in records
     assert left_out == {"not a clause": 5, "too long": 5, "two types": 10, "repeated": 0, "rare type": 2}
     both, left_out = cuad_clause_records(table, max_characters=40, min_examples=3, two_types=True)
     assert len(both) == 20

@@ -38,7 +38,8 @@ def check_command(recipe: str, overrides: list[str], *, as_json: bool) -> None:
         check_suites(checked)
     except UserError as error:
         raise UserError(f"{loaded.file}: {error}") from None
-    hint = "" if checked.data.sources else "data.sources is empty: name the text with --set data.sources=[FILE]"
+    something = checked.data.sources or checked.finetune.data
+    hint = "" if something else "data.sources is empty: name the text with --set data.sources=[FILE]"
     if as_json:
         print(json.dumps({"recipe": checked.name, "valid": True, "hint": hint or None}))
         return

@@ -154,10 +154,10 @@ def clause_texts(cell: str, where: str, column: str) -> list[str]:
 def cuad_clause_records(
     path: Path, *, max_characters: int = MAX_CLAUSE, min_examples: int = MIN_EXAMPLES, two_types: bool = False
 ) -> tuple[list[dict[str, str]], dict[str, int]]:
-    """Records {text, label, contract}, a clause string each, and how many were left out, by reason.
+    """Records {clause, label, file_name}, a clause string each, and how many were left out, by reason.
 
-    `contract` is the cluster by which to split. Left out, in this order: `not a clause` (names, parties, dates), `too
-    long`, `two types` (a text that the table gives several has no one answer; `two_types` keeps a record of each),
+    The names are those of the same table on the Hub. `file_name` (the contract) is the cluster by which to split. Left
+    out, in this order: `not a clause` (names, parties, dates), `too long`, `two types` (a text that the table gives several has no one answer; `two_types` keeps a record of each),
     `repeated` in one contract, `rare type` (under `min_examples` of what is left). UserError: no such table.
     """
     left_out = Counter[str]({"not a clause": 0, "too long": 0, "two types": 0, "repeated": 0, "rare type": 0})
@@ -171,11 +171,11 @@ def cuad_clause_records(
         if len(text) > max_characters:
             left_out["too long"] += 1
             continue
-        found.append({"text": text, "label": label, "contract": contract})
+        found.append({"clause": text, "label": label, "file_name": contract})
     kept: dict[tuple[str, str, str], dict[str, str]] = {}
     for record in found:
-        key = (record["contract"], record["text"], record["label"])
-        if not two_types and len(types[record["text"]]) > 1:
+        key = (record["file_name"], record["clause"], record["label"])
+        if not two_types and len(types[record["clause"]]) > 1:
             left_out["two types"] += 1
         elif key in kept:
             left_out["repeated"] += 1

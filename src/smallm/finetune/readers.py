@@ -21,7 +21,7 @@ TAGGING = "Nenne die Entitäten im Satz, eine je Zeile als `Klasse: Text`, oder 
 SHAPES = {
     "statutes": Shape("qa", "question", "answer", context="context", cluster="law"),
     "ner-tagging": Shape("instruct", "sentence", "answer", prompt=TAGGING, counts=False),
-    "cuad-clauses": Shape("classification", "text", "label", cluster="contract", counts=False),
+    "cuad-clauses": Shape("classification", "clause", "label", cluster="file_name", counts=False),
 }
 
 
