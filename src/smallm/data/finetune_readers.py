@@ -157,8 +157,9 @@ def cuad_clause_records(
     """Records {clause, label, file_name}, a clause string each, and how many were left out, by reason.
 
     The names are those of the same table on the Hub. `file_name` (the contract) is the cluster by which to split. Left
-    out, in this order: `not a clause` (names, parties, dates), `too long`, `two types` (a text that the table gives several has no one answer; `two_types` keeps a record of each),
-    `repeated` in one contract, `rare type` (under `min_examples` of what is left). UserError: no such table.
+    out, in this order: `not a clause` (names, parties, dates), `too long`, `two types` (a text that the table gives
+    several has no one answer; `two_types` keeps a record of each), `repeated` in one contract, `rare type` (under
+    `min_examples` of what is left). UserError: no such table.
     """
     left_out = Counter[str]({"not a clause": 0, "too long": 0, "two types": 0, "repeated": 0, "rare type": 0})
     found: list[dict[str, str]] = []
