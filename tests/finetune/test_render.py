@@ -151,6 +151,15 @@ def test_an_earlier_answer_that_the_template_writes_otherwise_is_refused_but_the
     assert tokenizer.decode([i for i, m in zip(row.ids, row.mask, strict=True) if m]) == "think d<|im_end|>"
 
 
+def test_words_that_the_template_puts_after_some_answers_are_refused(tokenizers: dict[str, Any], tmp_path: Path):
+    bye = "message['content'] + (' Bye' if message['content']|length > 9 else '') +"
+    adding = CHATML.replace("message['content'] +", bye)
+    renderer = Renderer(with_template(tokenizers["chatml"], adding, tmp_path))
+    assert renderer.row(chat("Hi", "Ho")).turns == 1
+    with pytest.raises(UserError, match=r"x:1: .* does not write message 2 as prompt, answer and end"):
+        renderer.row(chat("Hi", "A long answer"), "x:1")
+
+
 # ---- ends ----------------------------------------------------------------------------------------------------------
 
 
