@@ -13,6 +13,23 @@ import typer
 
 from smallm import __version__
 from smallm.commands.guard import guarded
+from smallm.commands.options import (
+    DataOption,
+    Greedy,
+    JsonOption,
+    MinP,
+    ModelArg,
+    Penalty,
+    RecipeArg,
+    RunOption,
+    Seed,
+    SetOption,
+    Stop,
+    Temperature,
+    Tokens,
+    TopK,
+    TopP,
+)
 
 SETTINGS: dict[str, Any] = {
     "no_args_is_help": True,
@@ -24,11 +41,6 @@ SETTINGS: dict[str, Any] = {
 app = typer.Typer(help="The workbench for small language models: from raw text to a published model.", **SETTINGS)
 recipes = typer.Typer(help="The packaged recipes, and checking one's own.", **SETTINGS)
 app.add_typer(recipes, name="recipe")
-
-RecipeArg = Annotated[str, typer.Argument(metavar="RECIPE", help="A YAML file, a run, or a packaged recipe's name.")]
-ModelArg = Annotated[str, typer.Argument(metavar="MODEL", help="A run (runs/quickstart) or a model directory.")]
-SetOption = Annotated[list[str], typer.Option("--set", metavar="KEY=VALUE", help="Override a key; repeatable.")]
-JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON on stdout, for machines.")]
 
 
 def _version(wanted: bool) -> None:
@@ -67,7 +79,7 @@ def _recipes(help: HelpOption = False) -> None:
 @guarded
 def run(
     recipe: RecipeArg,
-    name: Annotated[str, typer.Option("--run", metavar="NAME", help="Directory below runs/, or a path.")] = "",
+    name: RunOption = "",
     only: Annotated[list[str], typer.Option("--only", metavar="STAGE", help="Only this stage; repeatable.")] = [],  # noqa: B006
     overrides: SetOption = [],  # noqa: B006
     redo: Annotated[bool, typer.Option("--redo", help="Allow redoing a training that took over ten minutes.")] = False,
@@ -112,20 +124,6 @@ def new(
     from smallm.commands.new import new_command
 
     new_command(directory, name, purpose)
-
-
-Tokens = Annotated[int, typer.Option("--max-new-tokens", min=1, help="Tokens to write at most.")]
-Temperature = Annotated[
-    float | None,
-    typer.Option(min=0.0, help="0 is greedy; 1 is the model's own distribution. Default: the recipe's, or 0.8."),
-]
-TopK = Annotated[int, typer.Option("--top-k", min=0, help="Only the k likeliest tokens; 0 = all.")]
-TopP = Annotated[float, typer.Option("--top-p", min=0.0, max=1.0, help="Only the likeliest, this much together.")]
-MinP = Annotated[float, typer.Option("--min-p", min=0.0, max=1.0, help="Drop below this share of the likeliest.")]
-Penalty = Annotated[float, typer.Option("--repetition-penalty", min=0.01, help="Above 1 repeats less.")]
-Stop = Annotated[list[str], typer.Option("--stop", metavar="TEXT", help="Stop before this text; repeatable.")]
-Seed = Annotated[int, typer.Option(help="The same seed writes the same text.")]
-Greedy = Annotated[bool, typer.Option("--greedy", help="Always the likeliest token.")]
 
 
 @app.command()
@@ -196,9 +194,7 @@ def evaluate(
     load_in_4bit: Annotated[bool, typer.Option("--load-in-4bit", help="NF4, double quantisation.")] = False,
     load_in_8bit: Annotated[bool, typer.Option("--load-in-8bit", help="LLM.int8.")] = False,
     tokenizer: Annotated[str | None, typer.Option(metavar="DIR", help="For a server, or in place of its own.")] = None,
-    data: Annotated[
-        list[str], typer.Option("--data", metavar="DIR", help="Where the suites' files lie; repeatable.")
-    ] = [],  # noqa: B006
+    data: DataOption = [],  # noqa: B006
     include_path: Annotated[
         list[str],
         typer.Option("--include-path", metavar="DIR", help="Task files of lm-eval, for lm-eval:NAME; repeatable."),
@@ -246,9 +242,7 @@ def compare(
     run_missing: Annotated[
         bool, typer.Option("--run-missing", help="Evaluate first what one of them has no result on.")
     ] = False,
-    data: Annotated[
-        list[str], typer.Option("--data", metavar="DIR", help="Where the suites' files lie; repeatable.")
-    ] = [],  # noqa: B006
+    data: DataOption = [],  # noqa: B006
     out: Annotated[Path | None, typer.Option(metavar="DIR", help="Default: beside B's results.")] = None,
     json: JsonOption = False,
 ) -> None:
@@ -262,12 +256,12 @@ def compare(
 @guarded
 def audit(
     recipe: RecipeArg,
-    name: Annotated[str, typer.Option("--run", metavar="NAME", help="Directory below runs/, or a path.")] = "",
+    name: RunOption = "",
     rows: Annotated[int, typer.Option("--rows", min=0, help="Rows to show.")] = 5,
     overrides: SetOption = [],  # noqa: B006
     json: JsonOption = False,
 ) -> None:
-    """Which tokens of the fine-tuning set are trained, shown and checked.
+    """Which tokens of the examples are trained; checks them.
 
     Fails (exit 2) on whatever would train something else than the recipe says. Trains nothing.
     """
@@ -291,7 +285,7 @@ def export(
     ] = False,
     json: JsonOption = False,
 ) -> None:
-    """Write a model in another form, and check that it is still the same."""
+    """Write a model in another form; check it is the same."""
     from smallm.commands.export import export_command
 
     export_command(model, to=to, out=out, base=base, dtype=dtype, force=force, as_json=json)

@@ -1,0 +1,29 @@
+"""Arguments and options that several verbs share, as typer reads them: one name, one help text, everywhere."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+RecipeArg = Annotated[str, typer.Argument(metavar="RECIPE", help="A YAML file, a run, or a packaged recipe's name.")]
+ModelArg = Annotated[str, typer.Argument(metavar="MODEL", help="A run (runs/quickstart) or a model directory.")]
+SetOption = Annotated[list[str], typer.Option("--set", metavar="KEY=VALUE", help="Override a key; repeatable.")]
+DataOption = Annotated[
+    list[str], typer.Option("--data", metavar="DIR", help="Where the suites' files lie; repeatable.")
+]
+RunOption = Annotated[str, typer.Option("--run", metavar="NAME", help="Directory below runs/, or a path.")]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON on stdout, for machines.")]
+
+Tokens = Annotated[int, typer.Option("--max-new-tokens", min=1, help="Tokens to write at most.")]
+Temperature = Annotated[
+    float | None,
+    typer.Option(min=0.0, help="0 is greedy; 1 is the model's own distribution. Default: the recipe's, or 0.8."),
+]
+TopK = Annotated[int, typer.Option("--top-k", min=0, help="Only the k likeliest tokens; 0 = all.")]
+TopP = Annotated[float, typer.Option("--top-p", min=0.0, max=1.0, help="Only the likeliest, this much together.")]
+MinP = Annotated[float, typer.Option("--min-p", min=0.0, max=1.0, help="Drop below this share of the likeliest.")]
+Penalty = Annotated[float, typer.Option("--repetition-penalty", min=0.01, help="Above 1 repeats less.")]
+Stop = Annotated[list[str], typer.Option("--stop", metavar="TEXT", help="Stop before this text; repeatable.")]
+Seed = Annotated[int, typer.Option(help="The same seed writes the same text.")]
+Greedy = Annotated[bool, typer.Option("--greedy", help="Always the likeliest token.")]
