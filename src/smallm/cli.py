@@ -16,6 +16,7 @@ from smallm.commands.guard import guarded
 from smallm.commands.options import (
     DataOption,
     Greedy,
+    HelpOption,
     JsonOption,
     MinP,
     ModelArg,
@@ -47,19 +48,6 @@ def _version(wanted: bool) -> None:
     if wanted:
         print(f"smallm {__version__}")
         raise typer.Exit()
-
-
-def _help(context: typer.Context, wanted: bool) -> None:
-    if wanted:
-        print(context.get_help())
-        raise typer.Exit()
-
-
-# Of the groups, in place of typer's own: that one has no default, and typer loads pydantic to make a boolean of it
-# before it comes to any verb's help (0.2 s).
-HelpOption = Annotated[
-    bool, typer.Option("--help", "-h", callback=_help, is_eager=True, help="Show this message and exit.")
-]
 
 
 @app.callback(add_help_option=False)
