@@ -191,7 +191,7 @@ def test_on_and_off_are_words_and_not_booleans(tmp_path: Path) -> None:
         ("data: {sources: [{text: b}]}", "and has none of them"),
         (
             "data: {sources: ['synth:storys']}",
-            "data.sources[0].synth is `storys`; it must be one of stories, sentences. Did you mean",
+            "data.sources[0].synth is `storys`; it must be one of stories, sentences, headlines. Did you mean",
         ),
         ("model: {context: 512}\ntrain: {batch_tokens: 256}", "less than one row of model.context (512)"),
         ("train: {tokens: 100}", "less than one step of train.batch_tokens"),

@@ -45,7 +45,7 @@ class SourceConfig:
 
     path: str | None = key(None, "file, folder or glob: .txt .md .jsonl .json(.gz .zst) .parquet .csv")
     hub: str | None = key(None, "a dataset of the Hugging Face Hub, streamed")
-    synth: Literal["stories", "sentences"] | None = key(None, "a generator of ours")
+    synth: Literal["stories", "sentences", "headlines"] | None = key(None, "a generator of ours")
     builtin: Literal["python-docs"] | None = key(None, "text found on every machine")
     name: str | None = key(None, "the source's name in cards and reports; default from the above")
     text: str = key("text", "the field or column that holds the text")

@@ -23,7 +23,7 @@ from smallm.data.split import RULES, SplitName, Splitter, document_id
 # Below this a validation loss moves by chance more than by anything that a recipe changes.
 MIN_VALIDATION = 20_000
 # Of the sources that are not the user's: CPython's, and this project's own.
-LICENSES = {"python-docs": "PSF-2.0", "stories": "Apache-2.0", "sentences": "Apache-2.0"}
+LICENSES = {"python-docs": "PSF-2.0", "stories": "Apache-2.0", "sentences": "Apache-2.0", "headlines": "Apache-2.0"}
 
 
 def build_data(recipe: Recipe, run: Run) -> Path:

@@ -183,9 +183,9 @@ def _path_texts(source: SourceConfig, data: DataConfig, name: str, where: str, s
 
 def _generator(source: SourceConfig) -> ModuleType:
     """The module with the VERSION and the endless `generate` of a `synth` source."""
-    from smallm.data.synth import sentences, stories
+    from smallm.data.synth import headlines, sentences, stories
 
-    return {"stories": stories, "sentences": sentences}[source.synth or ""]
+    return {"stories": stories, "sentences": sentences, "headlines": headlines}[source.synth or ""]
 
 
 def _synth_texts(source: SourceConfig, seed: int, where: str) -> Iterator[str]:
