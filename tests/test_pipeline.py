@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from smallm import pipeline
 from smallm import stages as table
-from smallm.core.config import DataConfig, Recipe, SourceConfig
+from smallm.core.config import DataConfig, FinetuneConfig, Recipe, SourceConfig, TuneSource
 from smallm.core.errors import UserError
 from smallm.core.files import new_directory, read_json, sha256_json, write_json, write_text
 from smallm.core.recipe import load_recipe
@@ -205,3 +206,18 @@ def test_results_that_another_command_put_into_eval_make_the_report_again_and_no
     (tmp_path / "x" / "eval" / "compare-a-b.json").write_text("{}")
     run_pipeline(recipe, Run(tmp_path / "x"), stages=stages)
     assert made == ["eval", "report", "report"]
+
+
+def test_a_process_that_is_not_the_first_makes_nothing_and_follows(tmp_path: Path, monkeypatch: Any) -> None:
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    monkeypatch.setenv("RANK", "1")
+    followed: list[str] = []
+    monkeypatch.setattr(pipeline, "follow", lambda recipe, run: followed.append(recipe.name))
+    tuned = dataclasses.replace(RECIPE, finetune=FinetuneConfig(data=[TuneSource(synth="translation")]))
+    path = tmp_path / "run"
+    path.mkdir()  # another process has just begun it
+    assert run_pipeline(tuned, Run(path)) == []
+    assert followed == [RECIPE.name]
+    assert list(path.iterdir()) == []
+    with pytest.raises(UserError, match="this recipe has none"):
+        run_pipeline(RECIPE, Run(path))

@@ -60,6 +60,8 @@ def run_pipeline(
     """
     stages = stages_of(recipe) if stages is None else stages
     names = [stage.name for stage in stages]
+    if is_follower():
+        return follow_rank_0(recipe, run, names)
     for name in only:
         if name not in names:
             near = difflib.get_close_matches(name, names, 1)
@@ -72,8 +74,6 @@ def run_pipeline(
         )
     check_directory(recipe, run.path)
     check_suites(recipe)
-    if int(os.environ.get("RANK", "0")) > 0:
-        return follow_rank_0(recipe, run, names)
     with run.lock():
         text, path = dump_recipe(recipe), run.path / "recipe.yaml"
         if not path.exists() or path.read_text("utf-8") != text:
@@ -93,6 +93,11 @@ lead = lazy("smallm.finetune.follow:lead")
 def several_processes() -> bool:
     """Whether a launcher started this process as one of several."""
     return int(os.environ.get("WORLD_SIZE", "1")) > 1
+
+
+def is_follower() -> bool:
+    """Whether this process is one of several and not the one that makes the run."""
+    return several_processes() and int(os.environ.get("RANK", "0")) > 0
 
 
 def follow_rank_0(recipe: Recipe, run: Run, names: Collection[str]) -> list[Outcome]:

@@ -22,7 +22,7 @@ def run_directory(recipe: str, name: str, recipe_name: str) -> Path:
 def run_command(
     recipe: str, *, name: str, only: list[str], overrides: list[str], redo: bool, verify: bool, as_json: bool
 ) -> None:
-    from smallm.pipeline import run_pipeline
+    from smallm.pipeline import is_follower, run_pipeline
 
     loaded = load_recipe(recipe, overrides)
     run = Run(run_directory(recipe, name, loaded.name), verify=verify)
@@ -31,6 +31,8 @@ def run_command(
     except KeyboardInterrupt:
         say(f"\nStopped. What is finished is kept; the same command goes on from there (run directory: {run.path}).")
         raise typer.Exit(130) from None
+    if is_follower():  # rank 0 says what was made
+        return
     made = [o for o in outcomes if o.made]
     if not made:
         say("Nothing to do: every stage is done.")
