@@ -174,3 +174,146 @@ def test_under_autocast_the_loss_is_float32_and_the_gradient_close_to_full_preci
     (full, exact), (half, rough) = found
     torch.testing.assert_close(half, full, rtol=1e-3, atol=0)
     assert (rough - exact).norm() < 0.03 * exact.norm()
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+@pytest.mark.parametrize("frozen", [True, False])
+def test_a_16_bit_head_is_as_near_to_the_exact_loss_as_its_format_allows(dtype: torch.dtype, frozen: bool) -> None:
+    generator = torch.Generator().manual_seed(0)
+    hidden = torch.randn(40, 64, generator=generator).to(dtype)
+    head = nn.Linear(64, 700, bias=False)
+    head.weight.data = (0.1 * torch.randn(700, 64, generator=generator)).to(dtype)
+    targets = torch.randint(0, 700, (40,), generator=generator)
+    targets[::3] = IGNORE
+    exact = nn.Linear(64, 700, bias=False)
+    exact.weight.data = head.weight.data.double()
+    head.weight.requires_grad_(not frozen)
+    ours, twin = hidden.clone().requires_grad_(), hidden.double().requires_grad_()
+    loss, n = chunked_cross_entropy(ours, head, targets, chunk=16)
+    (loss / n).backward()
+    expected = torch.nn.functional.cross_entropy(exact(twin), targets, ignore_index=IGNORE)
+    expected.backward()
+    assert loss.dtype == torch.float32
+    assert float(loss.detach() / n) == pytest.approx(
+        float(expected.detach()), rel=2e-2 if dtype == torch.bfloat16 else 2e-3
+    )
+    size = 2e-2 if dtype == torch.bfloat16 else 3e-3
+    assert ours.grad is not None and twin.grad is not None and exact.weight.grad is not None  # noqa: PT018
+    assert ours.grad.dtype == dtype
+    assert float((ours.grad.double() - twin.grad).norm()) < size * float(twin.grad.norm())
+    if frozen:
+        assert head.weight.grad is None
+    else:
+        assert head.weight.grad is not None
+        off = head.weight.grad.double() - exact.weight.grad
+        assert float(off.norm()) < size * float(exact.weight.grad.norm())
+
+
+def test_float16_keeps_gradients_that_only_the_losss_scale_brings_into_its_range() -> None:
+    # A target that is nearly certain: float16 has six steps left for its gradient before the scale, many after it.
+    head = nn.Linear(8, 4096, bias=False)
+    head.weight.data = torch.zeros(4096, 8, dtype=torch.float16)
+    head.weight.data[0] = 0.002
+    hidden = torch.full((8, 8), 1062.0, dtype=torch.float16, requires_grad=True)
+    loss, _ = chunked_cross_entropy(hidden, head.requires_grad_(False), torch.zeros(8, dtype=torch.long))
+    (loss * 8192.0).backward()
+    twin = torch.full((8, 8), 1062.0, dtype=torch.float64, requires_grad=True)
+    logits = twin @ head.weight.double().t()
+    torch.nn.functional.cross_entropy(logits, torch.zeros(8, dtype=torch.long), reduction="sum").backward()
+    assert hidden.grad is not None and twin.grad is not None  # noqa: PT018
+    assert 1e-7 < float(twin.grad.abs().max()) < 5e-7
+    torch.testing.assert_close(hidden.grad.double() / 8192.0, twin.grad, rtol=2e-2, atol=0)
+
+
+def test_a_lora_on_the_head_counts_in_value_and_gradient() -> None:
+    from peft import LoraConfig, inject_adapter_in_model
+
+    model = nn.ModuleDict({"head": nn.Linear(16, 300, bias=False)})
+    inject_adapter_in_model(LoraConfig(r=4, target_modules=["head"], init_lora_weights=False), model)
+    head = model["head"]
+    hidden = torch.randn(30, 16)
+    targets = torch.randint(0, 300, (30,))
+    targets[::2] = IGNORE
+
+    def run(function):
+        h = hidden.clone().requires_grad_()
+        model.zero_grad()
+        loss, n = function(h, head, targets)
+        (loss / n).backward()
+        return loss.detach(), h.grad, {k: p.grad.clone() for k, p in model.named_parameters() if p.grad is not None}
+
+    ours = run(lambda h, m, t: chunked_cross_entropy(h, m, t, chunk=7))
+    twin = run(cross_entropy_reference)
+    torch.testing.assert_close(ours[0], twin[0], rtol=1e-5, atol=1e-5)
+    torch.testing.assert_close(ours[1], twin[1], rtol=1e-5, atol=1e-6)
+    assert ours[2].keys() == twin[2].keys()
+    assert any("lora_A" in name for name in ours[2])
+    for name, value in twin[2].items():
+        torch.testing.assert_close(ours[2][name], value, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("wrapped", [True, False])
+def test_no_trained_position_at_all_is_a_loss_of_zero_that_still_reaches_every_parameter(wrapped: bool) -> None:
+    linear = nn.Linear(12, 37, bias=False)
+    head = Scaled(linear) if wrapped else linear
+    hidden = torch.randn(5, 12, requires_grad=True)
+    none = torch.empty(0, dtype=torch.long)
+    loss, n = chunked_cross_entropy(hidden[none], head, none)
+    loss.backward()
+    assert (float(loss.detach()), int(n)) == (0.0, 0)
+    assert hidden.grad is not None
+    assert linear.weight.grad is not None
+    assert not hidden.grad.any()
+    assert not linear.weight.grad.any()
+
+
+EVALUATION = """
+import sys, numpy as np, torch
+from pathlib import Path
+torch.set_num_threads(1)
+from smallm.core.config import ModelConfig, TrainConfig
+from smallm.core.tokenfile import INDEX_DTYPE, TokenShard
+from smallm.model.decoder import Decoder
+from smallm.train.corpus import Corpus
+from smallm.train.feed import Feed
+from smallm.train.job import Job, Validation, validate
+from smallm.train.loss import LossModel
+from smallm.train.memory import memory_in_use
+from smallm.train.pack import Rows, held_out_rows
+V, T, L = 50_000, 1024, 128
+ids = np.random.default_rng(0).integers(0, V, 64 * L).astype(np.uint16)
+index = np.zeros(64, INDEX_DTYPE)
+index["start"], index["length"], index["bytes"] = np.arange(64) * L, L, 100
+mask = np.zeros(64 * L, np.uint8)
+mask.reshape(64, L)[:, -(L if sys.argv[1] == "all" else 8):] = 1
+corpus = Corpus([TokenShard(Path("x"), ids, index, "")], V, masks=[mask])
+decoder = Decoder(ModelConfig(layers=1, width=32, heads=1, context=T, vocab_size=V))
+model = LossModel(decoder)
+model.use_reference = sys.argv[1] == "whole"
+feed = Feed(Rows(corpus, T, 0, whole=True), 4, 4, "cpu", "sdpa", trim=True)
+held_out = Validation(corpus, held_out_rows(corpus, T, 4), 100)
+job = Job(model, feed, TrainConfig(), 1, Path(sys.argv[2]), held_out)
+before = memory_in_use("cpu")
+loss = validate(job)["validation_loss"]
+print(memory_in_use("cpu") - before, loss)
+"""
+
+
+@pytest.mark.slow
+def test_an_evaluation_keeps_no_logits_of_all_tokens(tmp_path) -> None:
+    import subprocess
+    import sys
+
+    def peak(kind: str) -> tuple[int, float]:
+        done = subprocess.run(
+            [sys.executable, "-c", EVALUATION, kind, str(tmp_path)], capture_output=True, text=True, check=True
+        )
+        size, loss = done.stdout.split()
+        return int(size), float(loss)
+
+    whole_logits = 4 * 1024 * 50_000 * 4
+    trained, everything, faulty = peak("few"), peak("all"), peak("whole")
+    assert trained[0] < 0.25 * whole_logits
+    assert everything[0] < 0.5 * whole_logits
+    assert faulty[0] > whole_logits  # the meter sees them where they are
+    assert trained[1] == pytest.approx(faulty[1], rel=1e-5)

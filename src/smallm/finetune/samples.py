@@ -62,10 +62,10 @@ def greedy(decoder: CausalDecoder, ids: Sequence[int], most: int, end_ids: Seque
 
     ids_1T = torch.tensor([list(ids)], device=decoder.device)
     ends = [int(i) for i in end_ids]
-    config = GenerationConfig(max_new_tokens=most, do_sample=False, eos_token_id=ends, pad_token_id=ends[0])
+    config = GenerationConfig(
+        max_new_tokens=most, do_sample=False, eos_token_id=ends, pad_token_id=ends[0], use_cache=True
+    )
     with decoder.serving_attention():
-        out = decoder.model.generate(
-            input_ids=ids_1T, attention_mask=torch.ones_like(ids_1T), generation_config=config, use_cache=True
-        )
+        out = decoder.model.generate(input_ids=ids_1T, attention_mask=torch.ones_like(ids_1T), generation_config=config)
     answer = out[0, len(ids) :].tolist()
     return answer[:-1] if answer and answer[-1] in ends else answer

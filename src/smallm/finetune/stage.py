@@ -92,7 +92,7 @@ def prepared(recipe: Recipe, run: Run) -> tuple[Trainer, dict[str, Any]]:
         if tried != fit.micro:
             _remember(run, settings.name, key, replace(fit, micro=tried))
     if world.writes:
-        engine = world.facts(trainer.model)["engine"] if world.size > 1 else "one process"
+        engine = world.facts(trainer.model)["engine"]
         decide.announce(
             {"device": device, "dtype": trainer.job.dtype, "micro rows": trainer.job.feed.micro,
              "activation checkpointing": fit.checkpointing, "optimizer": settings.optimizer, "engine": engine}
