@@ -213,6 +213,7 @@ def tuning_stages(recipe: Recipe) -> tuple[Stage, ...]:
             examples_config,
             inputs=("tokenizer",) if own else (),
             fingerprint=lazy("smallm.finetune.tokens:fingerprint"),
+            unkeyed=("audit.json",),  # it describes what the other files hold
         ),
         Stage(
             "tune",
