@@ -281,6 +281,7 @@ def test_a_field_that_is_missing_or_no_text_stops_with_place_and_key(
         ({"messages": [*TURNS[:1], {**TURNS[1], "weight": 0}]}, "weight 0"),
         ({"messages": [{"role": "user"}, TURNS[1]]}, "message 1 has no `content`"),
         ({"messages": [{"role": "user", "content": [{"type": "image_url"}]}, TURNS[1]]}, "part of type `image_url`"),
+        ({"messages": [TURNS[0], {"role": "assistant", "content": [{"type": "thinking", "text": "x"}]}]}, "`thinking`"),
         ({"messages": TURNS, "tools": [{"name": "f"}]}, "`tools` is not read"),
         ({"instruction": "a", "output": "b", "history": [["c", "d"]]}, "`history` is not read"),
         ({"conversations": [{"from": "human", "value": "a"}, {"from": "observation", "value": "b"}]}, "`observation`"),
