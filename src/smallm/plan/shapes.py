@@ -6,7 +6,7 @@ the meta device, which holds no numbers; from a recipe's own `model:` by the for
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -85,6 +85,8 @@ def shape_of(recipe: Recipe) -> Shape:
             return shape_of_config(read_json(directory / "config.json"), name)
     if name in KNOWN:
         return shape_of_config(KNOWN[name], name)
+    if not path.exists() and (base := _of_packaged_run(path)) is not None:
+        return replace(shape_of_decoder(base.model, base.tokenizer.vocab_size), name=f"the model of {base.name}")
     if path.exists() or name.startswith((".", "/", "~")):
         raise UserError(f"finetune.model: {name} holds no config.json, so its size is not known. Train it first.")
     return shape_of_config(_from_hub(name, recipe.finetune.revision), name)
@@ -145,6 +147,16 @@ def shape_of_decoder(model: ModelConfig, vocab_size: int) -> Shape:
         "the model trained here", L, D, H, K, C, F, config.vocab_size, bool(config.tied), linears,
         other=parameters(config) - inside - tables,
     )  # fmt: skip
+
+
+def _of_packaged_run(path: Path) -> Recipe | None:
+    """The packaged recipe whose run `path` will be (`runs/quickstart/base`), for plans before it is made."""
+    from smallm.core.recipe import load_recipe, packaged_recipes
+
+    parts = [part for part in path.parts if part != "base"]
+    if len(parts) < 2 or parts[-2] != "runs" or parts[-1] not in packaged_recipes():
+        return None
+    return load_recipe(parts[-1])
 
 
 def _from_hub(name: str, revision: str | None) -> dict[str, Any]:
