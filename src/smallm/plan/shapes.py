@@ -74,19 +74,23 @@ class Shape:
         return self.matrices + self.tables + self.other
 
 
-def shape_of(recipe: Recipe) -> Shape:
-    """The shape of the model that the recipe fine-tunes. UserError: it is nowhere to be had."""
+def shape_of(recipe: Recipe, *, as_packaged: bool = False) -> Shape:
+    """The shape of the model that the recipe fine-tunes. UserError: it is nowhere to be had.
+
+    `as_packaged`: of the run of a packaged recipe by that recipe, whatever has been made here.
+    """
     name = recipe.finetune.model
     if name is None:
         return shape_of_decoder(recipe.model, recipe.tokenizer.vocab_size)
     path = Path(name).expanduser()
+    base = _of_packaged_run(path) if as_packaged or not path.exists() else None
+    if base is not None:
+        return replace(shape_of_decoder(base.model, base.tokenizer.vocab_size), name=f"the model of {base.name}")
     for directory in (path, path / "base"):
         if (directory / "config.json").is_file():
             return shape_of_config(read_json(directory / "config.json"), name)
     if name in KNOWN:
         return shape_of_config(KNOWN[name], name)
-    if not path.exists() and (base := _of_packaged_run(path)) is not None:
-        return replace(shape_of_decoder(base.model, base.tokenizer.vocab_size), name=f"the model of {base.name}")
     if path.exists() or name.startswith((".", "/", "~")):
         raise UserError(f"finetune.model: {name} holds no config.json, so its size is not known. Train it first.")
     return shape_of_config(_from_hub(name, recipe.finetune.revision), name)

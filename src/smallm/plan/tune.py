@@ -68,9 +68,16 @@ class TunePlan:
         return asdict(self)
 
 
-def plan_tuning(recipe: Recipe, gpus: Sequence[str] = (), *, run: Path | None = None, here: bool = True) -> TunePlan:
+def plan_tuning(
+    recipe: Recipe,
+    gpus: Sequence[str] = (),
+    *,
+    run: Path | None = None,
+    here: bool = True,
+    as_packaged: bool = False,
+) -> TunePlan:
     """The plan of the recipe's `finetune` for the cards named (by default three, and this machine)."""
-    tune, shape = recipe.finetune, shape_of(recipe)
+    tune, shape = recipe.finetune, shape_of(recipe, as_packaged=as_packaged)
     steps = steps_of(tune, run)
     cards = [card(name) for name in gpus or DEFAULT_CARDS]
     machines = [_on_card(shape, tune, steps, c) for c in cards]
@@ -232,7 +239,7 @@ def _terms(memory: TuneMemory) -> str:
 
 def arithmetic_of_tuning(recipe: Recipe, cards: Sequence[str] = ("T4", "A100-80GB")) -> str:
     """The comment that opens a packaged recipe with a fine-tuning: parameters, steps, memory, hours, cost."""
-    plan = plan_tuning(recipe, cards, here=False)
+    plan = plan_tuning(recipe, cards, here=False, as_packaged=True)
     head = f"# {plan.method}: {count(plan.trained)} of {count(plan.parameters)} parameters trained"
     if plan.steps:
         head += f", {plan.steps:,} steps of at most {count(recipe.finetune.batch_rows * plan.max_length)} tokens"
