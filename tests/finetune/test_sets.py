@@ -105,6 +105,9 @@ def test_items_are_drawn_by_hash_and_the_others_counted(tmp_path: Path) -> None:
     assert {one.id for part in (fewer.train, fewer.validation, fewer.test) for one in part} <= ids, (
         "a part of the larger"
     )
+    turned = TuneSource(path=write(tmp_path / "b.jsonl", pairs(100)[::-1]), items=30)
+    other = load(turned, test=0.1, validation=0.1)
+    assert {one.id for part in (other.train, other.validation, other.test) for one in part} == ids, "whatever the order"
 
 
 def test_weights_are_said_and_never_multiplied_out(tmp_path: Path) -> None:
