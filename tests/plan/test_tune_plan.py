@@ -171,13 +171,14 @@ def test_a_model_that_is_nowhere_is_an_error_that_says_what_to_do(tmp_path: Path
         shape_of(Recipe(name="x", finetune=replace(QLORA, model=str(tmp_path))))
 
 
-def test_the_run_of_a_packaged_recipe_is_planned_on_before_it_is_made(tmp_path: Path) -> None:
+def test_the_run_of_a_packaged_recipe_is_planned_on_before_it_is_made(tmp_path: Path, monkeypatch: Any) -> None:
     from smallm.core.recipe import load_recipe
 
-    tune = load_recipe("tiny-lora", cwd=tmp_path)
+    monkeypatch.chdir(tmp_path)
+    tune = load_recipe("tiny-lora")
     assert shape_of(tune).name == "the model of quickstart"
     made = tmp_path / "runs" / "quickstart" / "base"
     write_json(made / "config.json", CONFIGS["llama"])
-    there = load_recipe("tiny-lora", cwd=tmp_path)
+    there = load_recipe("tiny-lora")
     assert shape_of(there).parameters == shape_of_config(CONFIGS["llama"]).parameters
     assert shape_of(there, as_packaged=True) == shape_of(tune)
