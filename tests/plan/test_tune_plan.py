@@ -176,9 +176,10 @@ def test_the_run_of_a_packaged_recipe_is_planned_on_before_it_is_made(tmp_path: 
 
     monkeypatch.chdir(tmp_path)
     tune = load_recipe("tiny-lora")
-    assert shape_of(tune).name == "the model of quickstart"
+    before = shape_of(tune)
+    assert before.name == "the model of quickstart"
     made = tmp_path / "runs" / "quickstart" / "base"
     write_json(made / "config.json", CONFIGS["llama"])
     there = load_recipe("tiny-lora")
     assert shape_of(there).parameters == shape_of_config(CONFIGS["llama"]).parameters
-    assert shape_of(there, as_packaged=True) == shape_of(tune)
+    assert shape_of(there, as_packaged=True) == before
