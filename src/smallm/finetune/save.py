@@ -92,7 +92,7 @@ def quantisation(decoder: CausalDecoder) -> dict[str, Any] | None:
     modules = [
         name.removesuffix(".base_layer")
         for name, module in decoder.base.named_modules()
-        if type(module).__name__ == "Linear4bit"
+        if type(getattr(module, "weight", None)).__name__ == "Params4bit" and not hasattr(module, "base_layer")
     ]
     if not modules:
         return None

@@ -30,8 +30,8 @@ FORMATS = {
 }  # fmt: skip
 NAMES = {dtype: name for name, dtype in FORMATS.items()}
 SHARD_BYTES = 5_000_000_000
-# Elements of one piece: 64 MB in float32.
-PIECE = 1 << 24
+# Elements of one piece: 16 MB in float32.
+PIECE = 1 << 22
 
 
 @dataclass(frozen=True)
