@@ -74,10 +74,14 @@ def own_files(artefact: Path) -> set[str]:
 
 
 def _carry_over(run: Run, old: Path, new: Path) -> None:
-    """Copy what other commands wrote into `old`: what the stage's record does not name, or not with this content."""
+    """Copy what other commands wrote into `old`: what the stage's record does not name, or not with this content.
+
+    Folders below are other stages' artefacts (a fine-tuning's comparison): they stay done, so their records go along.
+    """
     record = run.stage_record(old.name)
     mine = record["outputs"] if record else {}
-    for path in files_below(old) if old.is_dir() else []:
+    below = [path for path in old.glob("*/stage.json") if not path.parent.name.endswith((".partial", ".old"))]
+    for path in [*files_below(old), *below] if old.is_dir() else []:
         name = path.relative_to(old).as_posix()
         if name not in mine or sha256_file(path) != mine[name]["sha256"]:
             (new / name).parent.mkdir(parents=True, exist_ok=True)

@@ -130,7 +130,8 @@ def _notes(recipe: Recipe, base: Side, comparison: dict[str, Any]) -> list[str]:
             f"Both sides ran on the base's weights in {base.model.settings['quantisation']}, as the adapter was "
             "trained. Merged or served in another format they are another model"
         )
-    return [*notes, *comparison["notes"]]
+    # That one side has the adapter and is loaded with it is what is compared.
+    return [*notes, *(note for note in comparison["notes"] if not note.startswith(("adapter:", "kind:")))]
 
 
 def _not_measured(questions: Questions, rows: dict[str, Any], baselines: Sequence[tuple[Baseline, Side]]) -> list[str]:

@@ -115,7 +115,7 @@ def _interval(row: dict[str, Any]) -> str:
 
 def _needed(row: dict[str, Any], needed: dict[str, Any] | None) -> str:
     least = row.get("minimum_detectable")
-    floor = f" So few items show a difference of {amount(row['metric'], least)} or more." if least else ""
+    floor = f" So few would show a difference of {amount(row['metric'], least)} or more, 4 times in 5." if least else ""
     if not row["difference"]:
         return f"No difference at all was seen.{floor}"
     if needed is None:
@@ -173,6 +173,6 @@ def forgetting_sentence(found: dict[str, Any] | None) -> str:
     if verdict == "none seen":
         return f"No forgetting was seen {where}: {figures}."
     if verdict == "learned":
-        return f"Nothing was forgotten {where}: {figures}, {share:.1%} fewer."
+        return f"Nothing was forgotten {where}: {figures}, {100 * share:.1f} % fewer."
     word = {"slight": "a little", "noticeable": "noticeably", "large": "much"}[verdict]
-    return f"It forgot {word} {where}: {figures}, {share:.1%} more."
+    return f"It forgot {word} {where}: {figures}, {100 * share:.1f} % more."

@@ -1,4 +1,4 @@
-"""Cards: data/README.md and base/README.md with the Hub's metadata, and base/.eval_results/*.yaml.
+"""Cards: data/README.md and base/README.md with the Hub's metadata, base/.eval_results/*.yaml; a fine-tuning's too.
 
 Metadata goes through a YAML writer and text through the Markdown filter, so no name or sample can break
 the card. `RepoCard.validate()` asks the Hub; tests parse the cards with huggingface_hub's own classes
@@ -17,9 +17,11 @@ from smallm.core.config import Recipe
 from smallm.core.files import write_text
 from smallm.core.run import Run
 from smallm.publish import task_words, words
-from smallm.publish.facts import Facts, read_facts
+from smallm.publish.facts import Facts, Source, read_facts
 from smallm.publish.task_facts import finite
 from smallm.publish.task_report import task_results, view_of_tasks
+from smallm.publish.tune_cards import write_tune_cards
+from smallm.publish.tune_report import write_tune_pages
 
 # The Hub's size_categories (huggingface.co/docs/hub/datasets-cards), by number of rows.
 SIZES = (
@@ -45,18 +47,18 @@ def write_cards(recipe: Recipe, run: Run) -> list[Path]:
         write_text(written[-1], model_card(facts))
         results = run.path / "base" / ".eval_results" / "smallm.yaml"
         if entries := eval_results(facts):
-            write_text(results, _yaml(entries))
+            write_text(results, as_yaml(entries))
             written.append(results)
         else:
             results.unlink(missing_ok=True)
-    return written
+    return written + write_tune_cards(write_tune_pages(facts))
 
 
 def data_card(facts: Facts) -> str:
     from smallm.publish.report import environment, source_bars, tokenizer_bars
 
     view = {"facts": facts, "words": words, "source_bars": source_bars(facts), "tokenizer_bars": tokenizer_bars(facts)}
-    return _front_matter(data_metadata(facts)) + environment().get_template("data_card.md.j2").render(view)
+    return front_matter(data_metadata(facts)) + environment().get_template("data_card.md.j2").render(view)
 
 
 def model_card(facts: Facts) -> str:
@@ -77,7 +79,12 @@ def model_card(facts: Facts) -> str:
         "shell_prompt": shell_string((facts.recipe.prompts or ["Once upon a time"])[0]),
         "transformers": (facts.path / "base" / "config.json").is_file(),
     }
-    return _front_matter(model_metadata(facts)) + environment().get_template("model_card.md.j2").render(view)
+    return front_matter(model_metadata(facts)) + environment().get_template("model_card.md.j2").render(view)
+
+
+def size_category(rows: int) -> str:
+    """The Hub's name for so many rows."""
+    return next((name for limit, name in SIZES if rows < limit), "n>1T")
 
 
 def data_metadata(facts: Facts) -> dict[str, Any]:
@@ -90,7 +97,7 @@ def data_metadata(facts: Facts) -> dict[str, Any]:
         **_license(facts),
         "language": languages(facts),
         "task_categories": ["text-generation"],
-        "size_categories": [next((name for limit, name in SIZES if rows < limit), "n>1T")],
+        "size_categories": [size_category(rows)],
         "source_datasets": ["original"],
         "tags": ["smallm", *(["synthetic"] if any(s.kind == "synth" for s in data.sources) else [])],
         "configs": [
@@ -112,7 +119,7 @@ def model_metadata(facts: Facts) -> dict[str, Any]:
         "pipeline_tag": "text-generation",
         "tags": ["smallm", "small-language-model", *([str(preset)] if preset else [])],
         "datasets": _hub_datasets(facts),
-        "base_model": facts.recipe.train.init_from if _is_hub_name(facts.recipe.train.init_from) else None,
+        "base_model": facts.recipe.train.init_from if is_hub_name(facts.recipe.train.init_from) else None,
     }
     metadata = {key: value for key, value in metadata.items() if value}
     figures = published_figures(facts)
@@ -241,7 +248,11 @@ def shell_string(text: str) -> str:
 
 
 def _license(facts: Facts) -> dict[str, Any]:
-    sources = facts.data.sources if facts.data else []
+    return license_of_sources(facts.data.sources if facts.data else [])
+
+
+def license_of_sources(sources: list[Source]) -> dict[str, Any]:
+    """The Hub's licence fields of a mixture."""
     found = words.license_of(sources)
     if found != "other":
         return {"license": found}
@@ -250,20 +261,18 @@ def _license(facts: Facts) -> dict[str, Any]:
 
 
 def _hub_datasets(facts: Facts) -> list[str]:
-    return (
-        sorted({s.spec for s in facts.data.sources if s.kind == "hub" and _is_hub_name(s.spec)}) if facts.data else []
-    )
+    return sorted({s.spec for s in facts.data.sources if s.kind == "hub" and is_hub_name(s.spec)}) if facts.data else []
 
 
-def _is_hub_name(name: str | None) -> bool:
+def is_hub_name(name: str | None) -> bool:
     return bool(name and re.fullmatch(r"[A-Za-z0-9][\w.-]*/[\w.-]+", name) and not Path(name).exists())
 
 
-def _front_matter(metadata: dict[str, Any]) -> str:
-    return f"---\n{_yaml(metadata)}---\n"
+def front_matter(metadata: dict[str, Any]) -> str:
+    return f"---\n{as_yaml(metadata)}---\n"
 
 
-def _yaml(value: Any) -> str:
+def as_yaml(value: Any) -> str:
     import yaml
 
     return yaml.safe_dump(value, sort_keys=False, allow_unicode=True, width=1000)

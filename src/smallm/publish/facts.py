@@ -6,7 +6,6 @@ which report and cards print as "not measured". A pure function of the directory
 
 from __future__ import annotations
 
-import json
 import math
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,7 +14,15 @@ from typing import Any
 from smallm.core.config import Recipe
 from smallm.core.files import sha256_file
 from smallm.core.run import Run
-from smallm.publish.task_facts import Comparison, Result, read_comparisons, read_json_file, read_results
+from smallm.publish.task_facts import (
+    Comparison,
+    Result,
+    jsonl_rows,
+    read_comparisons,
+    read_json_file,
+    read_results,
+)
+from smallm.publish.tune_facts import TuneFacts, read_tuning
 
 # Lengths are read from shards until so many documents are seen; the page says how many there were.
 LENGTH_SAMPLE = 200_000
@@ -96,6 +103,12 @@ class Facts:
     stages: list[StageFacts] = field(default_factory=list)
     resolved: dict[str, Any] = field(default_factory=dict)
     hashes: dict[str, str] = field(default_factory=dict)
+    tuning: TuneFacts | None = None
+
+    @property
+    def pretrained(self) -> bool:
+        """Whether the run trains a model from scratch (or would): it has text, or a base, or nothing else to do."""
+        return bool(self.data or self.model or self.recipe.data.sources or not self.recipe.finetune.data)
 
     @property
     def versions(self) -> dict[str, str]:
@@ -105,7 +118,8 @@ class Facts:
     @property
     def machine(self) -> dict[str, Any] | None:
         """What the training ran on, as the training wrote it."""
-        return (self.model or {}).get("machine") or self.resolved.get("machine")
+        tuned = (self.tuning.tuned if self.tuning else None) or {}
+        return (self.model or {}).get("machine") or tuned.get("machine") or self.resolved.get("machine")
 
     @property
     def train_bits_factor(self) -> float | None:
@@ -133,16 +147,17 @@ def read_facts(recipe: Recipe, run: Run) -> Facts:
         data=_data(path),
         tokenizer=read_json_file(path / "tokenizer" / "report.json"),
         model=model,
-        metrics=_rows(path / "base" / "metrics.jsonl"),
-        timing=_rows(path / "base" / "timing.jsonl"),
-        samples=_rows(path / "base" / "samples.jsonl"),
+        metrics=jsonl_rows(path / "base" / "metrics.jsonl"),
+        timing=jsonl_rows(path / "base" / "timing.jsonl"),
+        samples=jsonl_rows(path / "base" / "samples.jsonl"),
         evaluation=evaluation,
         evaluation_file=evaluation_file,
         results=read_results(path, (model or {}).get("weights_sha256")),
         comparisons=read_comparisons(path, (model or {}).get("weights_sha256")),
         stages=_stages(recipe, run),
         resolved=read_json_file(path / "resolved.json") or {},
-        hashes=_hashes(path, model),
+        hashes=_hashes(recipe, path, model),
+        tuning=read_tuning(recipe, path, run.hashes),
     )
 
 
@@ -158,7 +173,9 @@ def _evaluation(path: Path, model: dict[str, Any] | None) -> tuple[str | None, d
 def _stages(recipe: Recipe, run: Run) -> list[StageFacts]:
     price = recipe.report.price_per_hour
     stages = []
-    for name, artefact in ARTEFACTS:
+    tuned = recipe.finetune.name
+    tuning = (("examples", f"tokens/{tuned}"), ("tune", f"tuned/{tuned}"), ("compare", f"eval/{tuned}"))
+    for name, artefact in (*ARTEFACTS, *(tuning if recipe.finetune.data else ())):
         record = run.stage_record(artefact)
         if record is not None:
             seconds = float(record["seconds"])
@@ -175,11 +192,13 @@ def _stages(recipe: Recipe, run: Run) -> list[StageFacts]:
     return stages
 
 
-def _hashes(path: Path, model: dict[str, Any] | None) -> dict[str, str]:
-    """sha256 of what made the model and of the model."""
+def _hashes(recipe: Recipe, path: Path, model: dict[str, Any] | None) -> dict[str, str]:
+    """sha256 of what made the models and of the models."""
+    name = recipe.finetune.name
+    tuned = [f"tokens/{name}/manifest.json", f"tuned/{name}/adapter_model.safetensors"] if recipe.finetune.data else []
     found = {
         file: sha256_file(path / file)
-        for file in ("recipe.yaml", "data/manifest.json", "tokenizer/tokenizer.json")
+        for file in ("recipe.yaml", "data/manifest.json", "tokenizer/tokenizer.json", *tuned)
         if (path / file).is_file()
     }
     if model and model.get("weights_sha256"):
@@ -254,18 +273,3 @@ def _openings(data: Path, characters: int = 160) -> dict[str, str]:
                 if source not in found and len(text.strip()) > 40:
                     found[source] = text.strip()[:characters].rsplit(maxsplit=1)[0]
     return dict(sorted(found.items()))
-
-
-def _rows(path: Path) -> list[dict[str, Any]]:
-    """The rows of a JSONL file; a torn last line is left out."""
-    rows = []
-    try:
-        lines = path.read_text("utf-8").split("\n")
-    except (OSError, ValueError):
-        return []
-    for line in lines:
-        try:
-            rows.append(json.loads(line))
-        except ValueError:
-            continue
-    return [row for row in rows if isinstance(row, dict)]

@@ -16,7 +16,7 @@ from smallm.core.config import Recipe
 from smallm.core.console import count, duration, say
 from smallm.core.files import new_directory, write_text
 from smallm.core.run import Run
-from smallm.publish import task_words, words
+from smallm.publish import task_words, tune_words, words
 from smallm.publish.cards import write_cards
 from smallm.publish.facts import Facts, read_facts
 from smallm.publish.figures import in_manifest_order, make_figures
@@ -25,22 +25,27 @@ from smallm.publish.svg import Figure
 from smallm.publish.task_facts import Result, items_table, read_json_file
 from smallm.publish.task_figures import write_svgs
 from smallm.publish.task_report import TasksView, view_of_tasks
+from smallm.publish.tune_report import TuneView, view_of_tuning, write_tune_pages
+from smallm.publish.writeup import write_up
 
 MOMENTS = 6  # samples through training that are shown open; the file has them all
 
 
 def make_report(recipe: Recipe, run: Run) -> Path:
     """Write `report/` and the cards; returns report/. Equal runs give equal bytes."""
-    facts = read_facts(recipe, run)
+    facts = write_tune_pages(read_facts(recipe, run))
     figures = make_figures(facts)
     final = run.path / "report"
     with new_directory(final) as directory:
         facts = replace(facts, results=[with_page(run.path, result, directory) for result in facts.results])
-        tasks = view_of_tasks(facts)
-        write_svgs([*figures.values(), *tasks.figures()], directory / "figures")
-        view = view_of(facts, figures, tasks)
+        tasks, tuning = view_of_tasks(facts), view_of_tuning(facts)
+        drawn = [*figures.values(), *tasks.figures(), *(tuning.figures.values() if tuning else ())]
+        write_svgs(drawn, directory / "figures")
+        view = view_of(facts, figures, tasks, tuning)
         write_text(directory / "index.html", environment().get_template("report.html.j2").render(view))
         write_text(directory / "index.md", environment().get_template("index.md.j2").render(view))
+        if tuning:
+            write_text(directory / "writeup.md", write_up(facts, tuning))
     write_cards(recipe, run)
     say(f"report: {final / 'index.html'}")
     return final
@@ -56,16 +61,21 @@ def with_page(run: Path, result: Result, directory: Path) -> Result:
     return replace(result, page=f"report/{page.name}")
 
 
-def view_of(facts: Facts, figures: dict[str, Figure], tasks: TasksView) -> dict[str, Any]:
+def view_of(
+    facts: Facts, figures: dict[str, Figure], tasks: TasksView, tuning: TuneView | None = None
+) -> dict[str, Any]:
     """Everything the templates print. Links are relative to report/ (`../` is the run)."""
+    tuned_items = tune_words.headline(facts, tuning.t) if tuning else []
     return {
         "facts": facts,
+        "tuning": tuning,
+        "lede": tuning.verdict if tuning else words.verdict(facts),
         "figures": figures,
         "tasks": tasks,
         "words": words,
         "task_words": task_words,
         "verdict": words.verdict(facts),
-        "headline": words.headline_items(facts),
+        "headline": tuned_items or words.headline_items(facts),
         "pipeline": words.pipeline_items(facts),
         "source_bars": source_bars(facts),
         "tokenizer_bars": tokenizer_bars(facts),

@@ -36,6 +36,7 @@ class Result:
     limit: int | None = None
     skipped: list[str] = field(default_factory=list)
     datasets: dict[str, str] = field(default_factory=dict)  # task -> data set on the Hub, where the task says one
+    weights_sha256: str | None = None
 
     @property
     def key(self) -> str:
@@ -60,36 +61,54 @@ def read_json_file(path: Path) -> Any:
         return None
 
 
+def jsonl_rows(path: Path) -> list[dict[str, Any]]:
+    """The rows of a JSONL file; a torn last line is left out."""
+    rows = []
+    try:
+        lines = path.read_text("utf-8").split("\n")
+    except (OSError, ValueError):
+        return []
+    for line in lines:
+        try:
+            rows.append(json.loads(line))
+        except ValueError:
+            continue
+    return [row for row in rows if isinstance(row, dict)]
+
+
 def read_results(run: Path, weights_sha256: str | None) -> list[Result]:
     """Every result of these weights in eval/, by file name: the suites' and, in their place, the stage's own tasks."""
     found = []
     for file in sorted((run / "eval").glob("*.json")):
-        content = read_json_file(file)
-        if not isinstance(content, dict) or file.name.startswith("compare-"):
-            continue
-        model = content.get("model")
-        hashed = model.get("weights_sha256") if isinstance(model, dict) else content.get("weights_sha256")
-        tasks = usable_tasks(content)
-        if not tasks or not hashed or hashed != weights_sha256:
-            continue
-        items = file.with_name(f"{file.stem}.items.parquet")
-        page = file.with_name(f"{file.stem}.items.html")
-        found.append(
-            Result(
-                file=f"eval/{file.name}",
-                name=str(model.get("name") or file.stem) if isinstance(model, dict) else str(model or file.stem),
-                suite=str(content.get("suite") or "held-out"),
-                tasks=tasks,
-                items_file=f"eval/{items.name}" if items.is_file() else None,
-                items_sha256=content.get("items_sha256"),
-                page=f"eval/{page.name}" if page.is_file() else None,
-                settings=(model.get("settings") or {}) if isinstance(model, dict) else {},
-                limit=content.get("limit"),
-                skipped=[str(row.get("task")) for row in content.get("skipped") or []],
-                datasets=_datasets(content),
-            )
-        )
+        result = None if file.name.startswith("compare-") else result_of(run, file)
+        if result is not None and result.weights_sha256 and result.weights_sha256 == weights_sha256:
+            found.append(result)
     return found
+
+
+def result_of(run: Path, file: Path) -> Result | None:
+    """One file of results below the run; None where it is absent, damaged, or has no task with a figure."""
+    content = read_json_file(file)
+    if not isinstance(content, dict) or not (tasks := usable_tasks(content)):
+        return None
+    model, folder = content.get("model"), file.parent.relative_to(run).as_posix()
+    items = file.with_name(f"{file.stem}.items.parquet")
+    page = file.with_name(f"{file.stem}.items.html")
+    whole = isinstance(model, dict)
+    return Result(
+        file=f"{folder}/{file.name}",
+        name=str(model.get("name") or file.stem) if whole else str(model or file.stem),
+        suite=str(content.get("suite") or "held-out"),
+        tasks=tasks,
+        items_file=f"{folder}/{items.name}" if items.is_file() else None,
+        items_sha256=content.get("items_sha256"),
+        page=f"{folder}/{page.name}" if page.is_file() else None,
+        settings=(model.get("settings") or {}) if whole else {},
+        limit=content.get("limit"),
+        skipped=[str(row.get("task")) for row in content.get("skipped") or []],
+        datasets=_datasets(content),
+        weights_sha256=model.get("weights_sha256") if whole else content.get("weights_sha256"),
+    )
 
 
 def _datasets(content: dict[str, Any]) -> dict[str, str]:

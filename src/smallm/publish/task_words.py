@@ -79,7 +79,10 @@ def interval(metric: str, figure: dict[str, Any] | None) -> str:
     """'50.1 to 56.7 %', or that none was measured."""
     if not figure or figure.get("low") is None or figure.get("high") is None:
         return NOT_MEASURED
-    return f"{number(metric, figure['low'], unit=False)} to {number(metric, figure['high'])}"
+    low, high, most = figure["low"], figure["high"], {"share": 1.0, "0 to 100": 100.0}.get(metric_info(metric).unit)
+    if most is not None:  # the interval of a bootstrap does not know where the scale ends
+        low, high = max(low, 0.0), min(high, most)
+    return f"{number(metric, low, unit=False)} to {number(metric, high)}"
 
 
 def difference(metric: str, value: float | None, *, unit: bool = True) -> str:

@@ -24,6 +24,9 @@ STAGE_TITLES = {
     "tokens": "Tokens",
     "train": "Training",
     "eval": "Evaluation",
+    "examples": "Examples",
+    "tune": "Fine-tuning",
+    "compare": "Base against tuned",
 }
 PRESET_NAMES = {"qwen3": "Qwen3-style", "llama": "Llama-style", "gpt2": "GPT-2-style"}
 
