@@ -1,9 +1,10 @@
 """Finance headlines with their tone, positive, negative or neutral, by construction.
 
-A record is {text, label, frame}. Labels take turns, and every frame has all three, so neither the frame nor the length
-tells the label; within a frame the tone hangs on two things at once: profit that falls and debt that falls, a forecast
-of costs that is cut, an event and its negation, two figures to compare (one headline in 8). Held out from train:
-wordings (a text whose figures are left out). The companies are invented.
+A record is {text, label, frame, why}. Labels take turns, and every frame has all three, so neither the frame nor the
+length tells the label; within a frame the tone hangs on two things at once: profit that falls and debt that falls, a
+forecast of costs that is cut, an event and its negation, two figures to compare (one headline in 8). `why` says both in
+two words (`bad, down`: of something bad there is less), which a model that answers with it learns sooner. Held out from
+train: wordings (a text whose figures are left out). The companies are invented.
 All text is written for smallm (licence: that of this package).
 """
 
@@ -71,10 +72,21 @@ def _event(draw: Draw, good: bool) -> str:
     return _fill(draw, draw.pick(_of("EVENTS_GOOD" if good else "EVENTS_BAD")))
 
 
-# ---- frames: (draw, company, label) -> headline; each can say all three labels -------------------------------------
+# ---- frames: (draw, company, label) -> headline and why; each can say all three labels -----------------------------
 
 
-def _change(draw: Draw, co: str, label: str) -> str:
+def _kind(good: bool) -> str:
+    return "good" if good else "bad"
+
+
+def _moved(good: bool, label: str) -> str:
+    """`good, down`: what kind of figure it is, and where it goes."""
+    if label == "neutral":
+        return f"{_kind(good)}, same"
+    return f"{_kind(good)}, {'up' if good == (label == 'positive') else 'down'}"
+
+
+def _change(draw: Draw, co: str, label: str) -> tuple[str, str]:
     good_metric = draw.chance(1, 2)
     metric, plural = _metric(draw, good_metric)
     if label == "neutral":
@@ -85,11 +97,11 @@ def _change(draw: Draw, co: str, label: str) -> str:
         tail = f" by {draw.between(2, 60)} percent" if fits and draw.chance(1, 2) else ""
     period = f"{draw.pick(_of('PERIODS'))} " if draw.chance(1, 2) else ""
     if draw.chance(1, 2):
-        return f"{period}{metric} at {co} {verb}{tail}"
-    return f"{co} says {period}{metric} {verb}{tail}"
+        return f"{period}{metric} at {co} {verb}{tail}", _moved(good_metric, label)
+    return f"{co} says {period}{metric} {verb}{tail}", _moved(good_metric, label)
 
 
-def _not_change(draw: Draw, co: str, label: str) -> str:
+def _not_change(draw: Draw, co: str, label: str) -> tuple[str, str]:
     """`does not fall after all`; neutral: whether it does is not known."""
     good_metric = draw.chance(1, 2)
     metric, plural = _metric(draw, good_metric)
@@ -97,22 +109,24 @@ def _not_change(draw: Draw, co: str, label: str) -> str:
     verb = _verb(draw, "UP" if up else "DOWN", 1, slight=True)
     if label == "neutral":
         known = draw.pick(("will say {day} whether", "cannot say yet whether", "does not comment on whether"))
-        return f"{co} {_fill(draw, known)} {metric} will {verb}"
+        return f"{co} {_fill(draw, known)} {metric} will {verb}", f"{_kind(good_metric)}, unknown"
     does = "do" if plural else "does"
-    return draw.pick((f"{metric} at {co} {does} not {verb} after all", f"{co} says {metric} will not {verb} after all"))
+    said = draw.pick((f"{metric} at {co} {does} not {verb} after all", f"{co} says {metric} will not {verb} after all"))
+    return said, f"{_kind(good_metric)}, not {'up' if up else 'down'}"
 
 
-def _forecast(draw: Draw, co: str, label: str) -> str:
+def _forecast(draw: Draw, co: str, label: str) -> tuple[str, str]:
     good_metric = draw.chance(1, 2)
     metric, _ = _metric(draw, good_metric)
     up = good_metric == (label == "positive")
     how = draw.pick(_of("KEEP" if label == "neutral" else "RAISE" if up else "CUT"))
     verb, _, adverb = how.partition(" ")
     whose = draw.pick(("its forecast for", "its estimate of", "the outlook for its"))
-    return f"{co} {verb} {whose} {draw.pick(_of('PERIODS'))} {metric}{' ' + adverb if adverb else ''}"
+    said = f"{co} {verb} {whose} {draw.pick(_of('PERIODS'))} {metric}{' ' + adverb if adverb else ''}"
+    return said, _moved(good_metric, label)
 
 
-def _expected(draw: Draw, co: str, label: str) -> str:
+def _expected(draw: Draw, co: str, label: str) -> tuple[str, str]:
     good_metric = draw.chance(1, 2)
     metric, plural = _metric(draw, good_metric)
     up = good_metric == (label == "positive")
@@ -122,10 +136,10 @@ def _expected(draw: Draw, co: str, label: str) -> str:
     else:
         how = draw.pick(("higher", "larger", "above") if up else ("lower", "smaller", "below"))
         how = f"{how} forecasts" if how in ("above", "below") else f"{how} than {draw.pick(('expected', 'forecast'))}"
-    return f"{draw.pick(_of('PERIODS'))} {metric} at {co} {be} {how}"
+    return f"{draw.pick(_of('PERIODS'))} {metric} at {co} {be} {how}", _moved(good_metric, label)
 
 
-def _figures(draw: Draw, co: str, label: str) -> str:
+def _figures(draw: Draw, co: str, label: str) -> tuple[str, str]:
     """Two figures to compare; equal ones are neutral."""
     good_metric = draw.chance(1, 2)
     metric, _ = _metric(draw, good_metric, money=True)
@@ -139,34 +153,38 @@ def _figures(draw: Draw, co: str, label: str) -> str:
         "from {} a year ago",
     ))  # fmt: skip
     verb = draw.pick(("reports", "posts", "announces", "publishes"))
-    return f"{co} {verb} {metric} of ${now} {unit}, {before.format(f'${then} {unit}')}"
+    return f"{co} {verb} {metric} of ${now} {unit}, {before.format(f'${then} {unit}')}", _moved(good_metric, label)
 
 
-def _will(draw: Draw, co: str, label: str) -> str:
-    event = _event(draw, draw.chance(1, 2) if label == "neutral" else label == "positive")
+def _will(draw: Draw, co: str, label: str) -> tuple[str, str]:
+    good = draw.chance(1, 2) if label == "neutral" else label == "positive"
+    event = _event(draw, good)
     if label == "neutral":
         how = draw.pick(
             ("does not know yet whether it will", "is asked whether it will", "will say {day} whether it will")
         )
-        return f"{co} {_fill(draw, how)} {event}"
-    return f"{co} {draw.pick(('will', 'is to', 'says it will', 'is expected to', 'confirms that it will'))} {event}"
+        return f"{co} {_fill(draw, how)} {event}", f"{_kind(good)}, unknown"
+    how = draw.pick(("will", "is to", "says it will", "is expected to", "confirms that it will"))
+    return f"{co} {how} {event}", f"{_kind(good)}, yes"
 
 
-def _will_not(draw: Draw, co: str, label: str) -> str:
-    event = _event(draw, draw.chance(1, 2) if label == "neutral" else label == "negative")
+def _will_not(draw: Draw, co: str, label: str) -> tuple[str, str]:
+    good = draw.chance(1, 2) if label == "neutral" else label == "negative"
+    event = _event(draw, good)
     if label == "neutral":
         how = draw.pick(("does not say whether it will", "leaves open whether it will", "has not said whether it will"))
-        return f"{co} {how} {event}"
+        return f"{co} {how} {event}", f"{_kind(good)}, unknown"
     how = ("will not", "is no longer expected to", "says it will not", "is not to", "confirms that it will not")
-    return f"{co} {draw.pick(how)} {event}{draw.pick(('', ' after all'))}"
+    return f"{co} {draw.pick(how)} {event}{draw.pick(('', ' after all'))}", f"{_kind(good)}, not"
 
 
-def _told(draw: Draw, co: str, label: str) -> str:
+def _told(draw: Draw, co: str, label: str) -> tuple[str, str]:
     texts = {"positive": words.TOLD_GOOD, "negative": words.TOLD_BAD, "neutral": words.TOLD_NEUTRAL}[label]
-    return _fill(draw, draw.pick([" ".join(text.split()) for text in texts.split(";")])).replace("{co}", co)
+    said = _fill(draw, draw.pick([" ".join(text.split()) for text in texts.split(";")])).replace("{co}", co)
+    return said, {"positive": "good, yes", "negative": "bad, yes", "neutral": "neither"}[label]
 
 
-FRAMES: dict[str, Callable[[Draw, str, str], str]] = {
+FRAMES: dict[str, Callable[[Draw, str, str], tuple[str, str]]] = {
     "change": _change, "not_change": _not_change, "forecast": _forecast, "expected": _expected,
     "figures": _figures, "will": _will, "will_not": _will_not, "told": _told,
 }  # fmt: skip
@@ -174,9 +192,9 @@ FRAMES: dict[str, Callable[[Draw, str, str], str]] = {
 
 def _make(draw: Draw) -> Drawn | None:
     frame, label = draw.pick(tuple(FRAMES)), draw.turn(LABELS)
-    text = FRAMES[frame](draw, _company(draw), label)
+    text, why = FRAMES[frame](draw, _company(draw), label)
     text = text[0].upper() + text[1:]
-    return Drawn({"text": text, "label": label, "frame": frame}, text, re.sub(r"\d+", "#", text))
+    return Drawn({"text": text, "label": label, "frame": frame, "why": why}, text, re.sub(r"\d+", "#", text))
 
 
 def records(seed: int, items: int, *, split: str = "test") -> list[dict[str, Any]]:
