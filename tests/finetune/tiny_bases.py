@@ -21,6 +21,11 @@ SHAPE: dict[str, Any] = {
 GROUPED = {**SHAPE, "num_key_value_heads": 2}
 LONGROPE = {"rope_type": "longrope", "rope_theta": 1e4, "long_factor": [1.5] * 4, "short_factor": [1.1] * 4}
 GPT2 = {"vocab_size": 320, "n_embd": 32, "n_layer": 2, "n_head": 4, "n_positions": 64}
+# Every turn ends in <|turn|>, id 2.
+TURNS = (
+    "{% for m in messages %}{{ m.role }}: {{ m.content }}<|turn|>\n{% endfor %}"
+    "{% if add_generation_prompt %}assistant:{% endif %}"
+)
 STILL = {"attn_pdrop": 0.0, "resid_pdrop": 0.0, "embd_pdrop": 0.0}  # GPT-2's dropout, off
 
 
@@ -64,10 +69,10 @@ def make_model(family: str, *, seed: int = 0, **switches: Any) -> Any:
 
 def save_base(directory: Path, family: str = "llama", **switches: Any) -> Path:
     """The model and a tokenizer of 320 tokens in a directory."""
-    from tiny_hf import TEMPLATE, make_tokenizer
+    from tiny_hf import make_tokenizer
 
     make_model(family, **switches).save_pretrained(directory)
-    make_tokenizer(directory, template=TEMPLATE)
+    make_tokenizer(directory, template=TURNS)
     return directory
 
 

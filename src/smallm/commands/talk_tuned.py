@@ -58,7 +58,7 @@ class TunedModel:
                 f"{path}: its tokenizer has no chat template, so it is not known how messages are written for it. "
                 "Put the template into chat_template.jinja there."
             )
-        self.end_ids = {*end_ids_of(path), *self.renderer.end_ids}
+        self.end_ids = set(end_ids_of(path)) or set(self.renderer.end_ids)
         config = self.model.config
         text = config.get_text_config() if hasattr(config, "get_text_config") else config
         self.context = int(getattr(config, "context", 0)) or row_limit(text)
