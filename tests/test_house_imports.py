@@ -131,6 +131,7 @@ RECIPE_SIDE = {"smallm.core.recipe", "smallm.core.schema", "smallm.core.yamltree
 @pytest.mark.slow
 def test_model_and_training_import_with_torch_transformers_safetensors_and_numpy_alone():
     modules = [m for m in map(module_name, FILES) if layer(m) in ("core", "model", "train") and m not in RECIPE_SIDE]
+    modules += ["smallm.finetune.stage", "smallm.finetune.api"]  # that they train so: tests/finetune/test_stage.py
     # train/stage.py ties the loop to a run's tokenizer; it may name the tokenizer folder, whose files are as light.
     script = BLOCK_AND_IMPORT.format(blocked=NOT_FOR_TRAINING, modules=modules)
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False, cwd=SRC)

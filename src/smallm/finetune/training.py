@@ -18,6 +18,7 @@ import torch
 from smallm.core.config import FinetuneConfig, TrainConfig
 from smallm.core.console import count, say, warn
 from smallm.core.errors import UserError
+from smallm.finetune import fused
 from smallm.finetune.causal import CausalDecoder
 from smallm.finetune.dtypes import DtypePlan
 from smallm.plan.shapes import Shape
@@ -171,6 +172,7 @@ def job_of(parts: Parts, tune: FinetuneConfig, seed: int) -> Job:
     if held_out is not None and held_out.documents:
         batches = held_out_rows(held_out, T, micro, alone=alone)
         validation = Validation(held_out, batches, int(held_out.bytes.sum()))
+    fused.install(decoder)
     arithmetic = parts.plan.autocast or torch.float32
     return Job(
         model=LossModel(decoder, activation_checkpointing=parts.fit.checkpointing),
