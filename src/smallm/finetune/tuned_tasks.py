@@ -20,6 +20,7 @@ from smallm.evaluate.metrics import metric_info
 from smallm.evaluate.run_tasks import ItemRecord, TaskResult
 from smallm.evaluate.summary import summarise_task
 from smallm.evaluate.tasks import Item, Task, TaskSpec, parse_task
+from smallm.evaluate.text_metrics import found_label
 from smallm.finetune.asked import Asked, TestItem
 
 # Kind -> the metrics of its written answers; the first one decides.
@@ -61,8 +62,8 @@ def written_task(
             one.item.id,
             one.text,
             choices=tuple(labels),
-            answer=(one.item.answer.strip(),),
-            gold=_gold(one.item, labels) if labels else None,
+            answer=(labels[gold] if (gold := _gold(one.item, labels)) is not None else one.item.answer.strip(),),
+            gold=gold,
             cluster=one.item.cluster or one.item.id,
             source=one.item.source,
         )
@@ -105,14 +106,19 @@ def _spec(form: str, name: str, **values: Any) -> TaskSpec:
     return replace(spec, values={**spec.values, **values})
 
 
-def _gold(item: TestItem, labels: Sequence[str]) -> int:
+def _gold(item: TestItem, labels: Sequence[str]) -> int | None:
+    """The item's class: its answer, or (an answer that gives reasons too) the class that stands in it first."""
+    if not labels:
+        return None
     answer = item.answer.strip()
-    if answer not in labels:
+    found = labels.index(answer) if answer in labels else found_label(answer, labels)
+    said = item.fields.get("label")
+    if found is None or (said in labels and labels[found] != said):
         raise UserError(
             f"test item {item.id}: the answer {answer[:60]!r} is none of the classes ({', '.join(labels[:8])}"
             f"{', …' if len(labels) > 8 else ''}). Name them all in finetune.labels, or choose another task."
         )
-    return labels.index(answer)
+    return found
 
 
 # ---- what evaluation does not know ---------------------------------------------------------------------------------
