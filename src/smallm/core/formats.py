@@ -13,6 +13,7 @@ from smallm.core.format_checks import Format, check
 from smallm.core.formats_compare_tuned import COMPARE_TUNED_FORMATS
 from smallm.core.formats_eval import EVALUATION_FORMATS, HEX64, SAMPLE
 from smallm.core.formats_examples import EXAMPLES_FORMATS
+from smallm.core.formats_tuned import TUNED_FILES, TUNED_FORMATS
 from smallm.core.schemas import anything, array, integer, mapping, maybe, number, one_of, record, text
 
 _SHARD = record(
@@ -170,7 +171,7 @@ FORMATS: tuple[Format, ...] = (
     ),
     Format(
         "metrics",
-        ("base/metrics.jsonl", "checkpoints/*/metrics.jsonl"),
+        ("base/metrics.jsonl", "tuned/*/metrics.jsonl", "checkpoints/*/metrics.jsonl"),
         "jsonl",
         "What is deterministic in training; step 0 is the untrained model's validation.",
         record(
@@ -181,13 +182,15 @@ FORMATS: tuple[Format, ...] = (
                 "grad_norm": number("before clipping"),
                 "validation_loss": number("nats a token"),
                 "validation_bits_per_byte": number(),
+                "trained_tokens": integer("of a fine-tuning: tokens with a loss, seen so far"),
+                "skipped_steps": integer("left out so far, since a gradient overflowed in float16"),
                 "tasks": mapping(mapping(number()), "task -> metric -> value, on the first items of cheap tasks"),
             },
         ),
     ),
     Format(
         "timing",
-        ("base/timing.jsonl", "checkpoints/*/timing.jsonl"),
+        ("base/timing.jsonl", "tuned/*/timing.jsonl", "checkpoints/*/timing.jsonl"),
         "jsonl",
         "What a clock gave in training.",
         record(
@@ -202,11 +205,13 @@ FORMATS: tuple[Format, ...] = (
     ),
     Format(
         "training samples",
-        ("base/samples.jsonl", "checkpoints/*/samples.jsonl"),
+        ("base/samples.jsonl", "tuned/*/samples.jsonl", "checkpoints/*/samples.jsonl"),
         "jsonl",
         "What the model wrote while it was trained.",
         record({"step": integer(), **SAMPLE}),
     ),
+    *TUNED_FORMATS,
+    *TUNED_FILES,
     *COMPARE_TUNED_FORMATS,
     *EVALUATION_FORMATS,
     Format(
