@@ -222,6 +222,7 @@ def tuning_stages(recipe: Recipe) -> tuple[Stage, ...]:
             tune_config,
             inputs=(tokens, *base),
             fingerprint=model,
+            unhashed=("README.md", "equivalence.json"),  # `smallm export` adds its comparison there
             unkeyed=_CLOCKED,
             costly=True,
         ),

@@ -44,19 +44,19 @@ def files_of(model: str | Path) -> Files:
         from smallm.evaluate.adapters import base_name
 
         return Files(path, _resolved(base_name(path)))
-    directory = _resolved(model)
-    return Files(directory, directory)
+    directory = _resolved(model, adapters=True)
+    return files_of(directory) if is_adapter(directory) else Files(directory, directory)
 
 
-def _resolved(model: str | Path) -> Path:
-    """As `resolve_model`, without its imports (torch, transformers) where the case is plain."""
+def _resolved(model: str | Path, adapters: bool = False) -> Path:
+    """As `resolve_model`, which also asks the Hub; here the plain cases, at once."""
     path = Path(model).expanduser()
     for plain in (path, path / "base") if not (path / "tuned").exists() else (path,):
         if (plain / "config.json").is_file() and (plain / "model.safetensors").is_file():
             return plain
-    from smallm.model.load import resolve_model
+    from smallm.model.resolve import resolve_model
 
-    return resolve_model(model)
+    return resolve_model(model, adapters=adapters)
 
 
 class LazyScorer:

@@ -194,10 +194,9 @@ def _reasons(figures: dict[str, Any], limits: Limits) -> list[str]:
     if figures["kl"] > limits.kl:
         found.append(f"divergence {figures['kl']:.2g} nats is over {limits.kl:g}")
     # An effect below the rounding itself cannot be told from it; the two limits above hold there.
-    told = figures["over_effect"] is not None and figures["adapter_effect"] > 1e-5 * spread
-    if told and figures["over_effect"] > limits.effect:
-        share = f"{figures['over_effect']:.2g}"
-        found.append(f"the difference is {share} of what the adapter does at all (limit {limits.effect:g})")
+    over: float | None = figures["over_effect"]
+    if over is not None and over > limits.effect and figures["adapter_effect"] > 1e-5 * spread:
+        found.append(f"the difference is {over:.2g} of what the adapter does at all (limit {limits.effect:g})")
     if figures["equal_answers"] is not None and figures["equal_answers"] < limits.answers:
         found.append(f"only {100 * figures['equal_answers']:.0f} % of the greedy answers are the same")
     return found
@@ -242,20 +241,23 @@ def record(directory: Path, **entry: Any) -> Path:
 
 
 def check_saved(
-    decoder: Any, directory: Path, tokenizer: Any, run: Path | None = None, name: str | None = None
+    decoder: Any, directory: Path, tokenizer: Any = None, run: Path | None = None, name: str | None = None
 ) -> dict[str, Any]:
     """Adapter in memory against the one just saved, loaded as an evaluation loads it; recorded beside it.
 
     To be called with the training's model after `save_tuned`, also in a directory that is not in its place yet (a
     relative name of the base counts from there). RuntimeError when they differ: our fault, never the user's.
     """
+    from smallm.evaluate.model_tokenizer import open_tokenizer
     from smallm.finetune.save import end_ids_of
 
+    tokenizer = open_tokenizer(None, directory) if tokenizer is None else tokenizer
     prompts, source = prompts_for(directory, tokenizer, run, name)
     with decoder.serving_attention():
         memory = look(decoder.model, prompts, end_ids_of(directory))
     disk, bare, sha256 = look_at(directory, prompts)
-    found = compare(memory, disk, bare)
+    whole = directory / "config.json"  # a whole model is rounded to its base's format when it is saved
+    found = compare(memory, disk, bare, stored=read_json(whole).get("dtype") if whole.is_file() else None)
     record(directory, a="in memory", b="from disk", weights_sha256=sha256, from_prompts=source, **found)
     if not found["equal"]:
         raise RuntimeError(f"{directory}: what was saved is not what was trained: {'; '.join(found['reasons'])}")

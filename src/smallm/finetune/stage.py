@@ -26,6 +26,7 @@ from smallm.evaluate.identity import tokenizer_sha256
 from smallm.finetune.base import base_directory, base_name, base_weights_sha256
 from smallm.finetune.causal import CausalDecoder, load_for_training
 from smallm.finetune.dtypes import DtypePlan, plan_dtypes
+from smallm.finetune.equivalence import check_saved
 from smallm.finetune.samples import sampler
 from smallm.finetune.save import save_tuned
 from smallm.finetune.training import Fit, Parts, fit_of, trainer_of
@@ -213,6 +214,7 @@ def _write(recipe: Recipe, run: Run, trainer: Trainer, manifest: dict[str, Any])
         for name in FILES:
             if (job.directory / name).exists():
                 shutil.copy2(job.directory / name, partial / name)
+        check_saved(decoder, partial, run=run.path, name=settings.name)
     say(f"{final}: {'an adapter' if settings.method == 'lora' else 'a whole model'}, {count(_bytes(final), 'B')}")
 
 
