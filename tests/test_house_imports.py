@@ -17,7 +17,15 @@ import readme
 ROOT = Path(__file__).resolve().parent.parent
 SRC = ROOT / "src"
 # A file imports from its own layer or one to the left: the folders in pipeline order, then what ties them together.
-LAYERS = [*(f for f in readme.FOLDERS if f != "commands"), "stages", "pipeline", "lm_eval_plugin", "commands", "cli", "__main__"]
+LAYERS = [
+    *(f for f in readme.FOLDERS if f != "commands"),
+    "stages",
+    "pipeline",
+    "lm_eval_plugin",
+    "commands",
+    "cli",
+    "__main__",
+]
 FILES = sorted(SRC.rglob("*.py"))
 # Import name -> distribution, where they differ.
 DISTRIBUTION = {
