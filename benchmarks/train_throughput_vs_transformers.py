@@ -30,9 +30,9 @@ from smallm.model.count import flops_per_token, parameters
 from smallm.model.decoder import Decoder
 from smallm.model.families import save_pretrained, to_hf_config
 from smallm.model.presets import complete
+from smallm.train.corpus import Batch
 from smallm.train.loss import LossModel
 from smallm.train.optim import Optimizers
-from smallm.train.corpus import Batch
 
 SHAPES = {
     "4M": ModelConfig(preset="llama", layers=4, width=256, heads=4, ffn_width=704, context=256, vocab_size=4096),

@@ -1,4 +1,4 @@
-"""Baselines stand beside the tuned model on the same items, by the same metrics; legal answers and tags have figures."""
+"""Baselines stand beside the tuned model on the same items and metrics; legal answers and tags have figures."""
 
 from __future__ import annotations
 

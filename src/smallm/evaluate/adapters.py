@@ -61,8 +61,8 @@ def check_base(adapter: Path, base: Path) -> str:
     if trained_on and trained_on != found:
         raise UserError(
             f"{adapter}: the adapter was trained on the base {str(trained_on)[:8]}… ({said.get('name')}), "  # type: ignore[union-attr]
-            f"but {base} is {found[:8]}…. On other weights it is another model. Name the base that it was trained on in "
-            f"{ADAPTER_CONFIG} (base_model_name_or_path), or tune this one."
+            f"but {base} is {found[:8]}…. On other weights it is another model. Name the base that it was trained on "
+            f"in {ADAPTER_CONFIG} (base_model_name_or_path), or tune this one."
         )
     written = facts.get("adapter_sha256")
     if written and (own := weights_sha256(adapter)) != written:

@@ -54,8 +54,8 @@ def plan_merge(adapter: Path, base: Path, stated: str = "auto", dtype: str = "au
     trained_on = facts.get("quantisation")
     if stated == "dequantised" and not trained_on:
         raise UserError(
-            f"{adapter}: neither {ADAPTER_CONFIG} nor smallm.json says anything of 4-bit weights: it was trained on the "
-            "original base. Leave --base out."
+            f"{adapter}: neither {ADAPTER_CONFIG} nor smallm.json says anything of 4-bit weights: it was trained on "
+            "the original base. Leave --base out."
         )
     if stated == "auto":
         stated = "dequantised" if trained_on else "original"
