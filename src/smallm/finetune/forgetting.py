@@ -127,6 +127,6 @@ def forgetting(row: dict[str, Any] | None, text: GeneralText) -> dict[str, Any] 
         "share": share,
         "row": row,
         "text": {"kind": text.kind, "about": text.about, "documents": text.documents, "windows": len(text.task.items)},
-        "rule": f"slight: below {100 * SLIGHT:.0f} % of the bits before; large: from {100 * LARGE:.0f} % on; none seen: the "
-        "95 % interval of the change holds 0",
+        "rule": f"slight: below {100 * SLIGHT:.0f} % of the bits before; large: from {100 * LARGE:.0f} % on; "
+        "none seen: the 95 % interval of the change holds 0",
     }

@@ -75,7 +75,7 @@ def read_tuning(recipe: Recipe, run: Path, hashes: HashCache) -> TuneFacts | Non
     verdict = verdict if isinstance(verdict, dict) and isinstance(verdict.get("row"), dict) else None
     present = weights_of(tuned_dir, tuned, hashes)
     stale = verdict is not None and (present is None or present != (verdict.get("tuned") or {}).get("weights_sha256"))
-    counted = None if stale else verdict
+    counted: dict[str, Any] | None = None if stale else verdict
     return TuneFacts(
         name=tune.name,
         manifest=read_json_file(tokens / "manifest.json"),

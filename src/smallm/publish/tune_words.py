@@ -68,9 +68,12 @@ def verdict(t: TuneFacts) -> str:
 def base_name(t: TuneFacts) -> str:
     """The base as people call it: a name of the Hub, or the directory's own name."""
     name = str(((t.tuned or {}).get("base") or {}).get("name") or "")
-    if name.endswith("/base") and name.startswith(".."):
+    if name == "../../base":
         return "the run's own base"
-    return name.rsplit("/", 1)[-1] if name.startswith((".", "/")) else name or "its base"
+    if not name.startswith((".", "/")):
+        return name or "its base"
+    parts = [part for part in name.split("/") if part not in ("", "..", ".")]
+    return "/".join(parts[-2:]) if parts[-1:] == ["base"] else parts[-1]
 
 
 def method(t: TuneFacts) -> str:
@@ -126,7 +129,7 @@ def _forgetting_item(v: dict[str, Any]) -> tuple[str, str]:
     if not found:
         return NOT_MEASURED, ""
     word = {"none seen": "none seen", "learned": "none"}.get(found["verdict"], found["verdict"])
-    return word, f"{signed_percent(found['share'])} bits on general text"
+    return str(word), f"{signed_percent(found['share'])} bits on general text"
 
 
 def signed_percent(share: float) -> str:
