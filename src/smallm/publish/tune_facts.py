@@ -72,10 +72,11 @@ def read_tuning(recipe: Recipe, run: Path, hashes: HashCache) -> TuneFacts | Non
     tokens, tuned_dir, compared = run / "tokens" / tune.name, run / "tuned" / tune.name, run / "eval" / tune.name
     tuned = read_json_file(tuned_dir / "smallm.json")
     verdict = read_json_file(compared / "verdict.json")
-    verdict = verdict if isinstance(verdict, dict) and isinstance(verdict.get("row"), dict) else None
+    if verdict is not None and not isinstance(verdict.get("row"), dict):
+        verdict = None
     present = weights_of(tuned_dir, tuned, hashes)
     stale = verdict is not None and (present is None or present != (verdict.get("tuned") or {}).get("weights_sha256"))
-    counted: dict[str, Any] | None = None if stale else verdict
+    counted = None if stale else verdict
     return TuneFacts(
         name=tune.name,
         manifest=read_json_file(tokens / "manifest.json"),
