@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -10,10 +11,11 @@ from typing import Any
 import pytest
 import torch
 from finetune.tunes import KINDS, base_at, recipe_of, run_at, tune_at, with_keys
+from finetune.tunes import outcome as outcome_of
 
 from smallm.core.config import FinetuneConfig
 from smallm.core.errors import UserError
-from smallm.core.files import read_json, write_json
+from smallm.core.files import read_json, write_json, write_text
 from smallm.core.run import Run
 from smallm.finetune.dtypes import DtypePlan
 from smallm.finetune.stage import prepared, training_key
@@ -82,6 +84,68 @@ def test_the_gradient_after_an_evaluation_equals_the_one_before(base: Path, tmp_
     frozen = next(m for n, m in model.named_modules() if n.endswith("o_proj.base_layer"))
     frozen.weight.data = frozen.weight.data.flip(0)
     assert any(not torch.equal(a, b) for a, b in zip(before, gradients(), strict=True))
+
+
+def test_every_file_that_it_leaves_has_its_format(tuned: Path) -> None:
+    from smallm.core.formats import validate
+
+    for path in sorted(tuned.iterdir()):
+        validate(path, tuned.parents[1])
+
+
+@pytest.mark.slow
+def test_a_shrunken_phi3_goes_through_the_pipeline_resumes_reloads_elsewhere_and_stops(
+    base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from smallm.pipeline import run_pipeline, stages_of
+    from smallm.train.loop import Trainer
+
+    settings = {**KINDS["qlora"], "steps": 40, "learning_rate": 1e-2, "validate_every": 20}
+    rows = [{"prompt": f"What is {a} plus {b}?", "completion": "It is a sum."} for a in range(12) for b in range(12)]
+    (tmp_path / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows), "utf-8")
+    (tmp_path / "phi3").symlink_to(base / "phi3")
+    recipe = recipe_of(tmp_path, **settings)
+    stages = tuple(stage for stage in stages_of(recipe) if stage.name in ("examples", "tune"))
+    write_json(tmp_path / "a" / "resolved.json", {"threads": 1, "device": "cpu"})
+    write_text(tmp_path / "a" / "recipe.yaml", "name: sums\n")
+    step = Trainer.step
+
+    def dying(self: Trainer, batch: Any) -> None:
+        if self.state.step == 21:
+            raise RuntimeError("the power is gone")
+        step(self, batch)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Trainer, "step", dying)
+        with pytest.raises(RuntimeError, match="the power"):
+            run_pipeline(recipe, Run(tmp_path / "a"), stages=stages)
+    made = [outcome.made for outcome in run_pipeline(recipe, Run(tmp_path / "a"), stages=stages)]
+    assert made == [False, True]
+    assert not any(outcome.made for outcome in run_pipeline(recipe, Run(tmp_path / "a"), stages=stages))
+    tuned = tmp_path / "a" / "tuned" / "tuned"
+    assert outcome_of(tuned) == outcome_of(tune_at(tmp_path / "b", recipe))
+    done = subprocess.run(
+        [sys.executable, "-c", FRESH, str(base / "phi3"), str(tuned)], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    answer, last = done.stdout.strip().split("|")
+    assert answer == "It is a sum."
+    assert int(last) in read_json(tuned / "smallm.json")["end_ids"]
+
+
+FRESH = """
+import sys, torch
+from peft import PeftModel
+from transformers import AutoModelForCausalLM, AutoTokenizer, GenerationConfig
+base, tuned = sys.argv[1:]
+tokenizer = AutoTokenizer.from_pretrained(tuned)
+model = PeftModel.from_pretrained(AutoModelForCausalLM.from_pretrained(base), tuned).eval()
+turns = [{"role": "user", "content": "What is 5 plus 6?"}]
+ids = tokenizer.apply_chat_template(turns, add_generation_prompt=True, return_tensors="pt", return_dict=True)
+config = GenerationConfig.from_pretrained(tuned, max_new_tokens=40, do_sample=False)
+out = model.generate(**ids, generation_config=config)[0, ids["input_ids"].shape[1]:].tolist()
+print(tokenizer.decode(out, skip_special_tokens=True), out[-1], sep="|")
+"""
 
 
 def test_the_loss_of_packed_rows_is_that_of_their_examples_alone(base: Path, tmp_path: Path) -> None:
