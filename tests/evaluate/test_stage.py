@@ -289,3 +289,17 @@ def test_tokens_of_another_run_are_refused(run: Run):
             evaluate_base(RECIPE, run)
     finally:
         write_json(run.path / "base" / "smallm.json", facts)
+
+
+def test_folders_of_other_stages_stay_done_when_the_stage_is_redone(tmp_path: Path):
+    from smallm.core.files import write_json, write_text
+    from smallm.evaluate.stage import _carry_over
+
+    old, new = tmp_path / "eval", tmp_path / "eval.partial"
+    for name in ("german/verdict.json", "german/stage.json", "german.partial/stage.json", "stage.json"):
+        write_json(old / name, {})
+    write_text(old / "german" / "base-1.items.parquet", "x")
+    new.mkdir()
+    _carry_over(Run(tmp_path), old, new)
+    kept = sorted(p.relative_to(new).as_posix() for p in new.rglob("*") if p.is_file())
+    assert kept == ["german/base-1.items.parquet", "german/stage.json", "german/verdict.json"]

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import math
 import random
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -61,7 +61,7 @@ class MadeUp:
         own = random.Random(f"{self.name} {text}").gauss(0, 0.02)
         return self.bits * len(text.encode()) * max(0.1, shared + own)
 
-    def loglikelihoods(self, requests: list[Request]) -> list[Score]:
+    def loglikelihoods(self, requests: Sequence[Request]) -> list[Score]:
         raise NotImplementedError
 
     def chat(self, messages: Any) -> str:

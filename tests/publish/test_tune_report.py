@@ -16,6 +16,7 @@ from smallm.core.run import Run
 from smallm.publish import tune_words
 from smallm.publish.facts import read_facts
 from smallm.publish.report import make_report
+from smallm.publish.task_facts import Record
 from smallm.publish.tune_facts import TuneFacts
 from smallm.publish.writeup import what_did_not_work
 
@@ -179,3 +180,17 @@ def test_the_page_opens_without_errors_and_fits(
         page = open_page(folder / "index.html", width=width, color_scheme=scheme)
         looks.fits(page)
         looks.readable(page, ".trained span, .small, .facts dd, .notice, td, .verdict")
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("microsoft/Phi-3.5-mini-instruct", "microsoft/Phi-3.5-mini-instruct"),
+        ("../../base", "the run's own base"),
+        ("../../../quickstart/base", "quickstart/base"),
+        ("../../../models/phi", "phi"),
+        ("", "its base"),
+    ],
+)
+def test_the_base_is_called_as_people_call_it(name: str, said: str):
+    assert tune_words.base_name(TuneFacts("x", tuned=Record({"base": Record({"name": name})}))) == said

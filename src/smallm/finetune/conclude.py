@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from smallm.core.config import Recipe
-from smallm.core.files import write_json
+from smallm.core.files import read_json, write_json
 from smallm.evaluate.compare import compare
 from smallm.evaluate.compare_others import other_metrics, pairs_of
 from smallm.evaluate.results import read_result
@@ -21,6 +21,9 @@ from smallm.finetune.before_after import confusion, examples, slices
 from smallm.finetune.forgetting import GENERAL, forgetting
 from smallm.finetune.sides import Questions, Side
 from smallm.finetune.tuned_tasks import ANSWERS
+
+# Of tuned/<name>/smallm.json (finetune/save.py, which needs torch).
+TUNED_FORMAT = "smallm-tuned-1"
 
 
 def conclusion(
@@ -71,7 +74,7 @@ def conclusion(
         "slices": slices(pair, results, questions.items),
         "confusion": confusion(results),
         "examples": examples(results, questions.items, row["metric"], recipe.seed),
-        "notes": _notes(recipe, base, comparison),
+        "notes": _notes(base, comparison),
         "not_measured": _not_measured(questions, rows, baselines),
     }
 
@@ -117,10 +120,10 @@ def _side(side: Side) -> dict[str, Any]:
     }
 
 
-def _notes(recipe: Recipe, base: Side, comparison: dict[str, Any]) -> list[str]:
+def _notes(base: Side, comparison: dict[str, Any]) -> list[str]:
     """What a reader of the figures must know."""
     notes = []
-    if recipe.finetune.model is None:
+    if _from_scratch(base.model.path):
         notes.append(
             "The base is a model from scratch that never saw a turn of chat. It is asked through the same template as "
             "the tuned one, so a part of the difference is the form of the answers"
@@ -132,6 +135,12 @@ def _notes(recipe: Recipe, base: Side, comparison: dict[str, Any]) -> list[str]:
         )
     # That one side has the adapter and is loaded with it is what is compared.
     return [*notes, *(note for note in comparison["notes"] if not note.startswith(("adapter:", "kind:")))]
+
+
+def _from_scratch(base: str | None) -> bool:
+    """Whether smallm pretrained the base: one that was tuned since has seen turns of chat."""
+    file = Path(base or "") / "smallm.json"
+    return file.is_file() and read_json(file).get("format") != TUNED_FORMAT
 
 
 def _not_measured(questions: Questions, rows: dict[str, Any], baselines: Sequence[tuple[Baseline, Side]]) -> list[str]:

@@ -249,7 +249,7 @@ def source_rows(t: TuneFacts) -> list[dict[str, Any]]:
     return [
         {
             "name": str(s["name"]),
-            "spec": f"{s['kind']}: {s['spec']}",
+            "spec": str(s["spec"]) if str(s["spec"]).startswith(str(s["kind"])) else f"{s['kind']}: {s['spec']}",
             "licence": str(s["licence"] or "not stated"),
             "format": str(s["format"] or ""),
             "weight": s["weight"],
