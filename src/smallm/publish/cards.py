@@ -231,8 +231,10 @@ def hub_name(text: str) -> str:
 
 def languages(facts: Facts) -> list[str]:
     """Known for our own sources; a user's text is 'und', undetermined, until someone measures it."""
-    kinds = {s.kind for s in facts.data.sources} if facts.data else set()
-    return ["en"] if kinds and kinds <= {"synth", "builtin"} else ["und"]
+    sources = facts.data.sources if facts.data else []
+    if not sources or not {s.kind for s in sources} <= {"synth", "builtin"}:
+        return ["und"]
+    return ["en", "de"] if any("sentences" in s.spec for s in sources) else ["en"]
 
 
 def python_string(text: str) -> str:
