@@ -124,8 +124,9 @@ def test_growing_keeps_a_tie(tmp_path: Path) -> None:
     tokenizer.add_tokens(["<|new|>"])
     tune = FinetuneConfig(lora_modules_to_save=["embed_tokens"])
     decoder = load_for_training(base, tune, "cpu", plan_dtypes("cpu", tune), tokenizer)
-    assert decoder.head.weight is decoder.base.get_input_embeddings().weight
-    assert decoder.head.weight.shape[0] == 384
+    head: Any = decoder.head
+    assert head.weight is decoder.base.get_input_embeddings().weight
+    assert head.weight.shape[0] == 384
 
 
 def test_a_base_that_is_quantised_already_is_refused(run: Run) -> None:

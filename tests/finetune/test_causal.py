@@ -96,9 +96,8 @@ def test_changing_one_document_leaves_its_neighbours_alone(decoders: dict[str, C
 
 def _leaking(*args: Any, **options: Any) -> Any:
     """An attention that looks at the whole row, as Transformers' does when it does not find the documents."""
-    args = list(args)
-    args[4] = None
-    return attention_hf.attention(*args, **options)
+    query, key, value = args[1:4]
+    return attention_hf.attention(args[0], query, key, value, None, *args[5:], **options)
 
 
 def test_an_attention_that_leaks_fails_the_probe(
@@ -187,7 +186,7 @@ def test_attention_in_buckets_is_the_slow_twin(data: st.DataObject) -> None:
     seen_BTS = (segments_BT[:, :, None] == segments_BT[:, None]) & (time[:, None] >= time)
     if window is not None:
         seen_BTS &= time[:, None] - time < window
-    wanted_BTHC = reference_attention(*(x.transpose(1, 2) for x in (q, k, v)), seen_BTS)
+    wanted_BTHC = reference_attention(q.transpose(1, 2), k.transpose(1, 2), v.transpose(1, 2), seen_BTS)
     assert torch.allclose(out_BTHC, wanted_BTHC, atol=1e-5)
     weights = torch.randn(out_BTHC.shape, generator=generator)
     found = torch.autograd.grad((out_BTHC * weights).sum(), (q, k, v))

@@ -177,7 +177,7 @@ def test_words_that_mean_nothing_are_refused(tmp_path: Path) -> None:
 
 
 def test_pieces_are_rounded_as_bitsandbytes_rounds_the_whole(monkeypatch: pytest.MonkeyPatch) -> None:
-    from bitsandbytes.nn import Linear4bit
+    from bitsandbytes.nn.modules import Linear4bit
 
     from smallm.finetune import nf4
 

@@ -18,37 +18,44 @@ SHAPE: dict[str, Any] = {
     "vocab_size": 320, "hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 4,
     "max_position_embeddings": 64, "bos_token_id": 0, "eos_token_id": 0, "pad_token_id": 1,
 }  # fmt: skip
-GROUPED = {**SHAPE, "num_key_value_heads": 2}
-LONGROPE = {"rope_type": "longrope", "rope_theta": 1e4, "long_factor": [1.5] * 4, "short_factor": [1.1] * 4}
-GPT2 = {"vocab_size": 320, "n_embd": 32, "n_layer": 2, "n_head": 4, "n_positions": 64}
+GROUPED: dict[str, Any] = {**SHAPE, "num_key_value_heads": 2}
+LONGROPE: dict[str, Any] = {
+    "rope_type": "longrope",
+    "rope_theta": 1e4,
+    "long_factor": [1.5] * 4,
+    "short_factor": [1.1] * 4,
+}
+GPT2: dict[str, Any] = {"vocab_size": 320, "n_embd": 32, "n_layer": 2, "n_head": 4, "n_positions": 64}
 # Every turn ends in <|turn|>, id 2.
 TURNS = (
     "{% for m in messages %}{{ m.role }}: {{ m.content }}<|turn|>\n{% endfor %}"
     "{% if add_generation_prompt %}assistant:{% endif %}"
 )
-STILL = {"attn_pdrop": 0.0, "resid_pdrop": 0.0, "embd_pdrop": 0.0}  # GPT-2's dropout, off
+STILL: dict[str, Any] = {"attn_pdrop": 0.0, "resid_pdrop": 0.0, "embd_pdrop": 0.0}  # GPT-2's dropout, off
 
 
 def make_model(family: str, *, seed: int = 0, **switches: Any) -> Any:
     """A model of Transformers whose predictions are far from uniform."""
     import transformers as t
 
-    gemma = {**GROUPED, "head_dim": 8, "query_pre_attn_scalar": 8, "sliding_window": 6}
+    grouped: dict[str, Any] = GROUPED | switches
+    windowed: dict[str, Any] = {"sliding_window": 6, **grouped}
+    gemma: dict[str, Any] = {**grouped, "head_dim": 8, "query_pre_attn_scalar": 8, "sliding_window": 6}
     makers: dict[str, Any] = {
-        "llama": lambda: t.LlamaForCausalLM(t.LlamaConfig(**GROUPED | switches)),
-        "qwen3": lambda: t.Qwen3ForCausalLM(t.Qwen3Config(**GROUPED | switches, head_dim=8)),
-        "mistral": lambda: t.MistralForCausalLM(t.MistralConfig(**GROUPED | {"sliding_window": 4} | switches)),
+        "llama": lambda: t.LlamaForCausalLM(t.LlamaConfig(**grouped)),
+        "qwen3": lambda: t.Qwen3ForCausalLM(t.Qwen3Config(**grouped, head_dim=8)),
+        "mistral": lambda: t.MistralForCausalLM(t.MistralConfig(**{**windowed, "sliding_window": 4})),
         "phi3": lambda: t.Phi3ForCausalLM(
-            t.Phi3Config(**GROUPED | {"sliding_window": 6} | switches, original_max_position_embeddings=32,
+            t.Phi3Config(**windowed, original_max_position_embeddings=32,
                          rope_parameters={**LONGROPE, "original_max_position_embeddings": 32, "factor": 2.0})
         ),
         "gemma2": lambda: t.Gemma2ForCausalLM(
-            t.Gemma2Config(**gemma | switches, final_logit_softcapping=4.0, attn_logit_softcapping=3.0)
+            t.Gemma2Config(**gemma, final_logit_softcapping=4.0, attn_logit_softcapping=3.0)
         ),
         "gpt2": lambda: t.GPT2LMHeadModel(t.GPT2Config(**GPT2 | STILL | switches)),
-        "granite": lambda: t.GraniteForCausalLM(t.GraniteConfig(**GROUPED | switches, logits_scaling=3.0)),
+        "granite": lambda: t.GraniteForCausalLM(t.GraniteConfig(**grouped, logits_scaling=3.0)),
         "gpt_oss": lambda: t.GptOssForCausalLM(
-            t.GptOssConfig(**GROUPED | switches, head_dim=8, num_local_experts=2, num_experts_per_tok=1,
+            t.GptOssConfig(**grouped, head_dim=8, num_local_experts=2, num_experts_per_tok=1,
                            sliding_window=6)
         ),
         "bloom": lambda: t.BloomForCausalLM(
