@@ -83,6 +83,7 @@ def test_two_ranks_train_what_one_does_and_one_of_them_writes_and_speaks(base: P
     assert "step 4:" not in ranks[1].stderr
 
 
+@pytest.mark.slow
 def test_micro_batch_times_accumulation_does_not_matter(base: Path, tmp_path: Path) -> None:
     recipe = recipe_of(base, **KINDS["plain"])
     found = {}

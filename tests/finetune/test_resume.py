@@ -57,6 +57,7 @@ def test_killed_and_run_again_is_byte_identical_to_never_killed(base: Path, tmp_
     assert outcome(again) == outcome(undisturbed)
 
 
+@pytest.mark.slow
 def test_stopped_by_ctrl_c_and_run_again_is_byte_identical(
     base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -79,6 +80,7 @@ def test_a_checkpoint_holds_the_trained_parameters_alone(base: Path, tmp_path: P
     assert sum(t.numel() for t in held.values()) == facts["trained_parameters"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("changed", ["data", "base", "rate"])
 def test_a_resume_with_other_data_base_or_settings_sets_the_checkpoints_aside_and_says_so(
     base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], changed: str
@@ -115,6 +117,7 @@ def test_a_finished_training_that_is_run_again_gives_the_same_adapter(base: Path
     assert outcome(tune_at(tmp_path, recipe)) == first
 
 
+@pytest.mark.slow
 def test_other_keys_of_the_console_do_not_change_the_result_and_still_resume(
     base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -39,6 +39,7 @@ def tuned(base: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tune_at(path, recipe)
 
 
+@pytest.mark.slow
 def test_it_learns_and_leaves_what_everyone_needs(tuned: Path) -> None:
     rows = journal.read(tuned / "metrics.jsonl")
     assert rows[0]["step"] == 0
@@ -86,6 +87,7 @@ def test_the_gradient_after_an_evaluation_equals_the_one_before(base: Path, tmp_
     assert any(not torch.equal(a, b) for a, b in zip(before, gradients(), strict=True))
 
 
+@pytest.mark.slow
 def test_every_file_that_it_leaves_has_its_format(tuned: Path) -> None:
     from smallm.core.formats import validate
 
@@ -176,6 +178,7 @@ def test_a_model_that_leaks_gets_one_document_a_row_and_trains(
     trainer.run()
 
 
+@pytest.mark.slow
 def test_epochs_become_steps_by_the_rows_of_an_epoch(
     base: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
