@@ -16,7 +16,7 @@ run: $(VENV)/.test
 	$(VENV)/bin/smallm run quickstart
 
 test: $(VENV)/.test
-	$(PY) -m pytest
+	OMP_NUM_THREADS=1 $(PY) -m pytest --numprocesses auto --dist loadfile
 
 test-fast: $(VENV)/.test
 	OMP_NUM_THREADS=1 $(PY) -m pytest -m "not slow and not browser" --numprocesses auto --dist loadfile
