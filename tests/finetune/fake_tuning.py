@@ -71,10 +71,13 @@ def fake_tuning(
     """Write the run. `settings` are FinetuneConfig's; `full`: tuned/<name> is a whole model."""
     train = translations(24) if train is None else train
     test = translations(12, first=100) if test is None else test
-    options: dict[str, Any] = {"task": "translation", "language": "de", "max_new_tokens": 8} | settings
+    path.mkdir(parents=True, exist_ok=True)
+    general = path / "general.txt"  # read in no time, where Python's documentation takes seconds
+    write_text(general, WORDS * 3)
+    options: dict[str, Any] = {"task": "translation", "language": "de", "max_new_tokens": 8, "general": str(general)}
+    options |= settings
     tune = FinetuneConfig(name=name, data=[TuneSource(synth="translation", name="pairs")], **options)
     recipe = Recipe(name=path.name, finetune=tune)
-    path.mkdir(parents=True, exist_ok=True)
     write_text(path / "recipe.yaml", dump_recipe(recipe))
     make_base(path / "base", window)
     make_tokens(path, name, train, test, tune)

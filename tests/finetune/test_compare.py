@@ -155,6 +155,7 @@ def test_the_items_are_the_same_whatever_else_was_asked_and_at_most_so_many(tmp_
     assert sorted(one.item.id for one in few.asked) == every[:7]
 
 
+@pytest.mark.slow
 def test_a_second_comparison_reads_no_weights_and_an_altered_adapter_is_scored_anew(
     tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
 ):

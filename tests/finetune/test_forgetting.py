@@ -24,7 +24,7 @@ def with_general(path: Path, text: str, name: str = "general.txt") -> Path:
 
 
 def test_a_named_file_comes_first_then_the_runs_held_out_text_then_pythons_docs(tmp_path: Path):
-    recipe, run = fake_tuning(tmp_path / "run")
+    recipe, run = fake_tuning(tmp_path / "run", general=None)
     assert general_text(recipe, run.path).kind == "python-docs"
     table = pa.table({"id": ["a"], "text": ["a held out text about a cat"], "source": ["stories"]})
     (run.path / "data").mkdir()

@@ -141,7 +141,7 @@ def _baseline(best: dict[str, Any], baselines: Sequence[dict[str, Any]], word: s
 
 
 def _of(row: dict[str, Any]) -> str:
-    if row["low"] is None or row["high"] is None:
+    if row["low"] is None or row["high"] is None or row["low"] == row["high"]:
         return ""
     return f" (95 % interval {_signed(row['metric'], row['low'])} to {_signed(row['metric'], row['high'])})"
 
