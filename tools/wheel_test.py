@@ -20,8 +20,10 @@ PARTS = ("src", "pyproject.toml", "README.md", "LICENSE")
 # A whole run of every stage in some seconds: what is tested is that nothing is missing from the wheel.
 TINY = [
     "data.sources=[{synth: stories, size: 400kB}, {builtin: python-docs, size: 200kB}]",
-    *("tokenizer.vocab_size=512", "model.layers=1", "model.width=64", "model.context=64"),
+    *("tokenizer.vocab_size=512", "model.layers=1", "model.width=64", "model.context=128"),
     *("train.tokens=20k", "train.batch_tokens=2048", "train.compile=off", "eval.stories=2", "eval.max_tokens=20k"),
+    *("finetune.max_length=128", "finetune.too_long=drop", "finetune.data[0].items=300", "finetune.steps=4"),
+    *("finetune.lora_r=4", "finetune.test_items=4", "finetune.max_new_tokens=4"),
 ]
 
 

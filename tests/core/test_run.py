@@ -229,14 +229,17 @@ def test_a_second_process_is_told_who_writes_the_run(tmp_path: Path) -> None:
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
 def test_a_worker_that_outlives_its_killed_parent_does_not_hold_the_run(tmp_path: Path) -> None:
-    worker = "import os\n    if os.fork() == 0: time.sleep(5); os._exit(0)"
-    process = hold(tmp_path, worker)
+    there = tmp_path / "worker-is-there"  # by then it has run what follows a fork
+    worker = f"import os\n    if os.fork() == 0: open({str(there)!r}, 'w').close(); time.sleep(5); os._exit(0)"
+    process = hold(tmp_path / "run", worker)
+    while not there.exists():
+        time.sleep(0.01)
     os.kill(process.pid, signal.SIGKILL)
     process.wait()
-    with Run(tmp_path).lock():
-        pass
     assert process.stdout is not None
-    process.stdout.close()
+    process.stdout.close()  # or the collector finds it open, in the middle of another test
+    with Run(tmp_path / "run").lock():
+        pass
 
 
 def test_the_same_process_cannot_hold_a_run_twice(tmp_path: Path) -> None:

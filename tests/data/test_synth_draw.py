@@ -21,7 +21,7 @@ PINNED = {
     "arithmetic": ("1", "0a43836a2a54ada9"),
     "clauses": ("1", "b0218af9eed70201"),
     "questions": ("1", "c046bdb5bf43f8de"),
-    "sentiment": ("1", "0abeaa7af03673ab"),
+    "sentiment": ("2", "2ad6c06fdde18d93"),
     "translation": ("1", "274bd0afeaa59f22"),
 }
 GENERATORS = sorted(PINNED)

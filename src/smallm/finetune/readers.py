@@ -94,7 +94,7 @@ def _clauses(one: OpenSet, tune: FinetuneConfig, seed: int, drawn: Collection[st
         records, left_out = cuad_clause_records(path)
         one.left_out.update(left_out)
         for number, record in enumerate(records, 1):
-            yield Raw(record, f"{path}: clause {number} ({record['contract'][:60]})", one.source.use)
+            yield Raw(record, f"{path}: clause {number} ({record['file_name'][:60]})", one.source.use)
 
 
 _READERS = {"statutes": _statutes, "ner-tagging": _tagging, "cuad-clauses": _clauses}

@@ -11,8 +11,9 @@ from dataclasses import replace
 from smallm.core.config import FinetuneConfig, Recipe, SourceConfig, TuneSource
 
 LAYERS, HEAD_WIDTH, CONTEXT, VOCABULARY, TEXT_BYTES = 2, 16, 64, 512, 600_000
+CONTEXT_OF_TUNING = 2 * CONTEXT  # a prompt that lists the classes is long in a vocabulary of 512
 # Of a fine-tuning: its examples come from the generator that is nearest to its task.
-EXAMPLES = {"translation": "translation", "classification": "sentiment", "qa": "questions", "instruct": "arithmetic"}
+EXAMPLES = {"translation": "translation", "classification": "sentiment", "qa": "arithmetic", "instruct": "arithmetic"}
 
 
 def cpu_twin(recipe: Recipe, steps: int = 2, *, tuned_model: str | None = None) -> Recipe:
@@ -49,7 +50,7 @@ def cpu_twin(recipe: Recipe, steps: int = 2, *, tuned_model: str | None = None) 
             kv_heads=kv_heads,
             head_width=None,
             ffn_width=3 * width if model.ffn_width else None,
-            context=CONTEXT,
+            context=CONTEXT_OF_TUNING if recipe.finetune.data else CONTEXT,
             vocab_size=0,
         ),
         train=replace(
@@ -86,7 +87,7 @@ def _tuning_twin(tune: FinetuneConfig, steps: int, model: str | None) -> Finetun
         data=[TuneSource(synth=EXAMPLES[tune.task], items=120)],  # type: ignore[arg-type]
         prompt=None,
         labels=[],
-        max_length=CONTEXT if tune.model is None else 2 * CONTEXT,
+        max_length=CONTEXT_OF_TUNING,
         too_long="drop",
         steps=steps,
         batch_rows=2,

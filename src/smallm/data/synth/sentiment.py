@@ -19,7 +19,7 @@ from . import lexicon_finance as words
 from .draw import Draw, Drawn, collect
 from .story_grammar import split_list
 
-VERSION = "1"  # raise it with every change of words, frames or drawing
+VERSION = "2"  # raise it with every change of words, frames or drawing
 
 LABELS = ("positive", "negative", "neutral")
 
