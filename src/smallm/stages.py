@@ -232,6 +232,6 @@ def tuning_stages(recipe: Recipe) -> tuple[Stage, ...]:
             lazy("smallm.finetune.compare:compare_with_base"),
             tuned_evaluation_config,
             inputs=(tokens, tuned, *base),
-            fingerprint=lazy("smallm.finetune.compare:fingerprint"),
+            fingerprint=lazy("smallm.finetune.compare_key:fingerprint"),
         ),
     )

@@ -14,7 +14,8 @@ from tiny_hf import plain, plain_score
 from smallm.core.errors import UserError
 from smallm.core.files import HashCache, read_json, write_json, write_text
 from smallm.evaluate.results import read_items
-from smallm.finetune.compare import compare_with_base, fingerprint
+from smallm.finetune.compare import compare_with_base
+from smallm.finetune.compare_key import fingerprint
 from smallm.finetune.forgetting import CHARACTERS, WINDOWS, general_text
 
 

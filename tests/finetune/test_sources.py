@@ -198,7 +198,7 @@ def test_clauses_stay_with_their_contract_and_what_the_reader_leaves_out_is_coun
     rows = list(rows_of(one, FinetuneConfig(), 0))
     assert len(rows) > 5000
     assert one.left_out["not a clause"] > 1000
-    assert one.source.cluster == "contract"
+    assert one.source.cluster == "file_name"
     assert {row.side for row in rows} == {"auto"}
 
 

@@ -12,9 +12,8 @@ from pathlib import Path
 
 from smallm.core.config import Recipe
 from smallm.core.console import say
-from smallm.core.files import HashCache, new_directory, write_json
+from smallm.core.files import new_directory, write_json
 from smallm.core.run import Run
-from smallm.finetune import forgetting
 from smallm.finetune.conclude import conclusion
 from smallm.finetune.sides import baseline_files, evaluate_side, questions_of
 
@@ -42,10 +41,3 @@ def compare_with_base(recipe: Recipe, run: Run) -> Path:
         write_json(directory / "verdict.json", verdict)
     say(verdict["sentence"])
     return final
-
-
-def fingerprint(recipe: Recipe, hashes: HashCache) -> dict[str, str]:
-    """What the comparison reads beside the run's artefacts: the base, where it is another's, and the general text."""
-    from smallm.finetune.base import fingerprint as base_fingerprint
-
-    return base_fingerprint(recipe, hashes) | forgetting.fingerprint(recipe, hashes)

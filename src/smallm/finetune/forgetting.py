@@ -15,7 +15,7 @@ from typing import Any
 from smallm.core import yamltree
 from smallm.core.config import Recipe
 from smallm.core.errors import UserError
-from smallm.core.files import HashCache, sha256_bytes, sha256_json
+from smallm.core.files import sha256_bytes, sha256_json
 from smallm.evaluate.heldout import texts_of
 from smallm.evaluate.task_files import read_file
 from smallm.evaluate.task_items import count_words, windows
@@ -59,18 +59,6 @@ def general_text(recipe: Recipe, run: Path) -> GeneralText:
     version = sha256_json([[item.id, item.cluster, item.source] for item in chosen])[:8]
     task = Task(GENERAL, version, spec.kind, tuple(chosen), metrics, metrics[0], spec)
     return GeneralText(task, kind, about, len({item.cluster for item in chosen}))
-
-
-def fingerprint(recipe: Recipe, hashes: HashCache) -> dict[str, str]:
-    """What the text is, by content: the file's hash, the manifest of the run's data, or the Python whose docs it is."""
-    named = recipe.finetune.general
-    if named:
-        path = Path(named)
-        return {"finetune.general": hashes(path) if path.is_file() else "not there"}
-    manifest = hashes.path.parent / "data" / "manifest.json"
-    if manifest.is_file():
-        return {"finetune.general": hashes(manifest)}
-    return {"finetune.general": f"python-docs {platform.python_version()}"}
 
 
 def _source(recipe: Recipe, run: Path) -> tuple[str, str, Iterator[tuple[str, str]]]:
