@@ -155,3 +155,15 @@ def test_asking_for_the_fingerprint_loads_no_torch(run: Run, tmp_path: Path) -> 
         "assert fingerprint(r, HashCache(Path('h'))); assert not {'torch', 'transformers', 'peft'} & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code], check=True, cwd=tmp_path)
+
+
+def test_the_run_of_a_packaged_recipe_that_is_not_made_yet_is_named_with_the_command_that_makes_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from smallm.model.resolve import resolve_model
+
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UserError, match=r"there is no such directory\. `smallm run quickstart` makes it\."):
+        resolve_model("runs/quickstart/base")
+    with pytest.raises(UserError, match=r"runs/mine does not exist either|runs does not exist"):
+        resolve_model("runs/mine/base")

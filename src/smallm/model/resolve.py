@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Sequence
+from importlib import resources
+from itertools import pairwise
 from pathlib import Path
 
 from smallm.core.errors import UserError
@@ -62,7 +64,7 @@ def resolve_model(
     if path.exists():
         raise UserError(f"{where}{path}: a file. A model is a directory with {CONFIG} and {WEIGHTS}; name that.")
     if _is_local(str(name)):
-        raise UserError(f"{where}{name}: there is no such directory.{_nearest(path)}")
+        raise UserError(f"{where}{name}: there is no such directory.{_maker(path) or _nearest(path)}")
     return _from_hub(str(name), revision, where, files)
 
 
@@ -104,6 +106,14 @@ def _is_local(name: str) -> bool:
         or len(parts) > 2
         or (len(parts) == 2 and (Path(parts[0]).is_dir() or parts[0] == "runs" or not parts[1]))
     )
+
+
+def _maker(path: Path) -> str:
+    """' `smallm run quickstart` makes it.' of what will be a packaged recipe's run; '' of anything else."""
+    for above, run in pairwise(path.parts):
+        if above == "runs" and (resources.files("smallm") / "recipes" / f"{run}.yaml").is_file():
+            return f" `smallm run {run}` makes it."
+    return ""
 
 
 def _nearest(path: Path) -> str:
