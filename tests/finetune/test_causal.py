@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from typing import Any
 
 import pytest
@@ -11,7 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
+from smallm.core.config import FinetuneConfig
 from smallm.finetune import attention_hf
+from smallm.finetune.adapters import attach
 from smallm.finetune.causal import CausalDecoder, row_limit
 from smallm.model.attention import make_borders, reference_attention
 from smallm.train.corpus import IGNORE, Batch
@@ -149,6 +152,23 @@ def test_head_and_hidden_states_give_the_models_own_logits(family: str) -> None:
         if cap := decoder.config.soft_cap:
             logits = cap * torch.tanh(logits / cap)
         assert torch.allclose(logits, decoder(ids_BT), atol=1e-5)
+
+
+@pytest.mark.parametrize("enabled", [True, False])
+def test_a_head_trained_whole_takes_the_fast_loss(enabled: bool) -> None:
+    """PEFT wraps it; the loss gets the copy in use: the trained one, or the original while adapters are off."""
+    tune = FinetuneConfig(lora_r=4, lora_modules_to_save=["embed_tokens", "lm_head"])
+    model, _ = attach(make_model("llama"), tune)
+    wrapper = model.get_base_model().get_output_embeddings()
+    with torch.no_grad():
+        for copy in wrapper.modules_to_save.values():
+            copy.weight.mul_(1.5)
+    decoder = CausalDecoder(model)
+    with nullcontext() if enabled else model.disable_adapter():
+        assert type(decoder.head).forward is nn.Linear.forward
+        assert (decoder.head is wrapper.original_module) is not enabled
+        ids_BT = documents((20,))[0][None]
+        assert torch.allclose(decoder.head(decoder.hidden(ids_BT)), decoder(ids_BT), atol=1e-5)
 
 
 def test_the_loss_of_a_packed_batch_is_that_of_its_documents() -> None:

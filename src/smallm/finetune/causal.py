@@ -88,8 +88,14 @@ class CausalDecoder(nn.Module):
 
     @property
     def head(self) -> nn.Module:
-        """The output head itself: a LoRA on it counts."""
-        return self.base.get_output_embeddings()
+        """The output head that is in use: a LoRA on it counts, and of a head trained whole it is the trained copy."""
+        head = self.base.get_output_embeddings()
+        copies = getattr(head, "modules_to_save", None)
+        if copies is None:
+            return head
+        # PEFT's wrapper hides a plain linear layer, which is what the chunked loss is fast for.
+        name = next(iter(head.active_adapters), None)
+        return head.original_module if head.disable_adapters or name not in copies else copies[name]
 
     @property
     def blocks(self) -> list[nn.Module]:
