@@ -132,6 +132,9 @@ def decision(value: Any) -> str:
     """A value of resolved.json in words: {"on": …, "why": …} as 'on: why'."""
     if isinstance(value, dict) and "on" in value:
         return ("on" if value["on"] else "off") + (f": {value['why']}" if value.get("why") else "")
+    if isinstance(value, dict) and "micro" in value:
+        kept = "activations computed again" if value.get("checkpointing") else "activations kept"
+        return f"{value['micro']} row{'' if value['micro'] == 1 else 's'} at a time, {kept}"
     return str(value)
 
 

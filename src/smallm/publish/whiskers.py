@@ -187,7 +187,8 @@ def _panel(ax: Any, panel: Panel, *, wide: bool) -> None:
     ax.spines["left"].set_visible(False)
     ax.margins(x=0.06)
     if panel.signed:
-        reach = 1.12 * max([abs(v) for r in panel.rows for v in (r.value, r.low, r.high) if v is not None] + [1e-9])
+        # Where every difference is 0 the axis still needs a width.
+        reach = 1.12 * max([abs(v) for r in panel.rows for v in (r.value, r.low, r.high) if v is not None] + [0]) or 1.0
         ax.set_xlim((reach, -reach) if not panel.higher else (-reach, reach))
         if wide:
             ax.axvline(0, color=INK, linewidth=1.1, zorder=1)

@@ -145,7 +145,7 @@ def machine_in_words(facts: Facts) -> str:
     if not machine:
         return ""
     gpus = [str(g.get("name", g)) if isinstance(g, dict) else str(g) for g in machine.get("gpus") or []]
-    cores = f"{machine['cores']} cores" if machine.get("cores") else ""
+    cores = f"{machine['cores']} core{'' if machine['cores'] == 1 else 's'}" if machine.get("cores") else ""
     return ", ".join(str(part) for part in [*gpus, machine.get("cpu"), cores] if part)
 
 
