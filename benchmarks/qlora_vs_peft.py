@@ -25,7 +25,7 @@ SETTINGS: dict[str, list[dict[str, Any]]] = {
         {"micro": 40, "accumulate": 1},
         {"micro": 4, "accumulate": 10, "checkpointing": True},
     ],
-    "packed": [{"micro": 1, "accumulate": 8}, {"micro": 1, "accumulate": 8, "checkpointing": True}],
+    "packed": [{"micro": 1, "accumulate": 8, "checkpointing": True}, {"micro": 1, "accumulate": 8}],
 }
 PEERS = {"plain": ("PEFT + bitsandbytes, padded", "peft"), "packed": ("TRL + bitsandbytes, packed", "trl")}
 CASES = ("30M-t0", "135M-t0")
