@@ -218,6 +218,8 @@ def test_a_process_that_is_not_the_first_makes_nothing_and_follows(tmp_path: Pat
     path.mkdir()  # another process has just begun it
     assert run_pipeline(tuned, Run(path)) == []
     assert followed == [RECIPE.name]
+    assert run_pipeline(tuned, Run(path), only=("examples",)) == []
+    assert followed == [RECIPE.name]  # nobody waits for a training that --only leaves out
     assert list(path.iterdir()) == []
     with pytest.raises(UserError, match="this recipe has none"):
         run_pipeline(RECIPE, Run(path))

@@ -61,7 +61,7 @@ def run_pipeline(
     stages = stages_of(recipe) if stages is None else stages
     names = [stage.name for stage in stages]
     if is_follower():
-        return follow_rank_0(recipe, run, names)
+        return follow_rank_0(recipe, run, names, only)
     for name in only:
         if name not in names:
             near = difflib.get_close_matches(name, names, 1)
@@ -100,8 +100,10 @@ def is_follower() -> bool:
     return several_processes() and int(os.environ.get("RANK", "0")) > 0
 
 
-def follow_rank_0(recipe: Recipe, run: Run, names: Collection[str]) -> list[Outcome]:
+def follow_rank_0(recipe: Recipe, run: Run, names: Collection[str], only: Collection[str] = ()) -> list[Outcome]:
     """What a rank above 0 does: the training, when there is one. UserError: a recipe without a fine-tuning."""
+    if only and TOGETHER not in only:
+        return []
     if TOGETHER not in names:
         raise UserError(
             f"{recipe.name}: only a fine-tuning is trained by several processes so far, and this recipe has none. "

@@ -111,8 +111,8 @@ def tuned_evaluation_config(recipe: Recipe) -> dict[str, Any]:
 
 # Which keys of `finetune` belong to which of its stages; the training has all others.
 OF_EXAMPLES = (
-    "name", "revision", "data", "task", "prompt", "system", "labels", "validation", "test", "max_length", "too_long",
-    "train_on",
+    "name", "revision", "data", "task", "prompt", "system", "labels", "language", "validation", "test", "max_length",
+    "too_long", "train_on",
 )  # fmt: skip
 OF_TUNED_EVALUATION = ("task", "language", "labels", "test_items", "max_new_tokens", "general")
 

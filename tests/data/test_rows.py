@@ -101,6 +101,15 @@ def test_the_names_of_the_fields_come_before_the_first_row(tmp_path: Path) -> No
     assert seen[1] == {"a": True, "b": True}
 
 
+def test_an_open_quote_or_a_name_twice_stops_a_csv(tmp_path: Path) -> None:
+    (tmp_path / "open.csv").write_text('label,text\nneg,"Oh no he said\npos,fine\nneg,bad\n')
+    with pytest.raises(UserError, match=r"open\.csv: not CSV: .* Is a quote left open\?"):
+        list(read_rows(tmp_path / "open.csv"))
+    (tmp_path / "twice.csv").write_text("text,label,text\na,b,c\n")
+    with pytest.raises(UserError, match=r"twice\.csv:1: the header names 'text' twice"):
+        list(read_rows(tmp_path / "twice.csv"))
+
+
 def test_a_file_that_holds_no_records_is_refused(tmp_path: Path) -> None:
     (tmp_path / "a.txt").write_text("hello")
     with pytest.raises(UserError, match=r"a\.txt: not a file of records"):

@@ -9,7 +9,9 @@ import pytest
 import torch
 from finetune.tunes import base_at, rows_of
 
+from smallm.core.config import affecting
 from smallm.core.errors import UserError
+from smallm.core.files import read_json
 from smallm.finetune.api import Sft, corpus_of, sft_trainer
 from smallm.finetune.render import Renderer
 from smallm.train.corpus import IGNORE
@@ -110,3 +112,67 @@ def test_long_rows_that_are_dropped_or_shortened_are_counted(
     assert "of 6 over max_length 128, 1 left out, 0 prompts shortened" in capsys.readouterr().err
     sft_trainer(sft_of(base, tmp_path, rows=rows, too_long="truncate"))
     assert "of 6 over max_length 128, 0 left out, 1 prompts shortened" in capsys.readouterr().err
+
+
+@pytest.mark.filterwarnings("ignore:.*bfloat16")
+@pytest.mark.parametrize("saved_too", [["lm_head"], ["embed_tokens", "lm_head"]])
+def test_modules_trained_whole_stand_beside_16_bit_weights(base: Path, tmp_path: Path, saved_too: list[str]) -> None:
+    """They are float32 and the frozen weights are not: probe, first look, steps, saving and opening again all run."""
+    settings: dict[str, Any] = {"dtype": "bfloat16", "lora_modules_to_save": saved_too, "steps": 2}
+    trainer = sft_trainer(sft_of(base, tmp_path, held_out=rows_of(40)[30:], **settings))
+    decoder = trainer.job.model.decoder
+    assert decoder.isolates
+    assert {p.dtype for p in decoder.parameters()} == {torch.bfloat16, torch.float32}
+    trainer.run()
+    assert not trainer.job.model.use_reference
+    assert (trainer.save() / "adapter_model.safetensors").is_file()
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"method": "qlora"}, "method: 'qlora' is none of"),
+        ({"too_long": "skip"}, "too_long: 'skip' is none of"),
+        ({"optimizer": "adamw_8bit"}, "optimizer: 'adamw_8bit' is none of"),
+        ({"dtype": "bf16"}, "dtype: 'bf16' is none of"),
+        ({"schedule": "cosin"}, "schedule: 'cosin' is none of"),
+        ({"method": "full", "load_in_4bit": True}, "4-bit weights cannot be trained"),
+    ],
+)
+def test_words_that_mean_nothing_are_refused(changes: dict[str, Any], message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        sft_of(Path("nowhere"), Path("out"), **changes).config()
+
+
+def test_bits_per_byte_count_the_text_that_is_learned(base: Path) -> None:
+    """Of two turns the last alone, or all of it; what truncation took off is not counted."""
+    from smallm.evaluate.model_tokenizer import open_tokenizer
+
+    rows = [{"messages": [
+        {"role": "user", "content": "ab"}, {"role": "assistant", "content": "cde"},
+        {"role": "user", "content": "f"}, {"role": "assistant", "content": "ghij"},
+    ]}]  # fmt: skip
+    found = {}
+    for train_on in ("answers", "last-answer", "all"):
+        settings = sft_of(base, Path("out"), train_on=train_on).config()
+        renderer = Renderer(open_tokenizer(None, base), train_on=train_on)
+        found[train_on] = int(corpus_of(rows, settings, renderer, "rows").bytes.sum())
+    assert found == {"answers": 7, "last-answer": 4, "all": 10}
+
+
+def test_a_saved_adapter_names_its_base_from_where_it_lies(base: Path, tmp_path: Path) -> None:
+    trainer = sft_trainer(sft_of(base, tmp_path, steps=1))
+    trainer.run()
+    saved = trainer.save()
+    name = read_json(saved / "adapter_config.json")["base_model_name_or_path"]
+    assert not Path(name).is_absolute()
+    assert (saved / name).resolve() == base.resolve()
+
+
+def test_which_steps_are_looked_at_belongs_to_the_key_where_the_best_is_kept(base: Path) -> None:
+    keys = [affecting(sft_of(base, Path("out"), **s).config()) for s in (
+        {"validate_every": 5}, {"validate_every": 7},
+        {"validate_every": 5, "keep_best": False}, {"validate_every": 7, "keep_best": False},
+    )]  # fmt: skip
+    assert keys[0] != keys[1]
+    assert keys[2] == keys[3]

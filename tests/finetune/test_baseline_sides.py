@@ -84,4 +84,22 @@ def test_a_legal_fine_tuning_is_judged_by_citations_and_who_never_refuses_has_no
     assert (verdict["task"], verdict["metric"]) == ("statutes", "citation")
     assert {"quote_f1", "refusal_recall"} <= set(verdict["others"])
     assert "refusal_precision" not in verdict["others"]
+    assert not [line for line in verdict["not_measured"] if "has nothing to count it over" in line]
     assert {r["value"] for r in verdict["slices"]["answerable"]} == {"yes", "no"}
+
+
+def test_other_data_with_a_field_called_answerable_are_questions_as_any(tmp_path: Path):
+    test = [row(f"Welche Frist gilt? {i}", "Der König", answerable=True) for i in range(6)]
+    recipe, run = fake_tuning(tmp_path / "run", test=test, task="qa")
+    assert read_json(compare_with_base(recipe, run) / "verdict.json")["task"] == "qa"
+
+
+def test_a_metric_that_one_side_alone_has_is_told(tmp_path: Path):
+    from types import SimpleNamespace
+
+    from smallm.evaluate.compare_others import one_sided_metrics
+
+    sides = [SimpleNamespace(content={"tasks": {"t": {"metrics": {n: {"value": v} for n, v in m.items()}}}})
+             for m in ({"citation": 0.1}, {"citation": 0.5, "refusal_precision": 0.75})]  # fmt: skip
+    pair = SimpleNamespace(task="t", a_result=sides[0], b_result=sides[1])
+    assert one_sided_metrics(pair) == [(metric_info("refusal_precision").title, "b", 0.75)]  # type: ignore[arg-type]

@@ -191,3 +191,14 @@ def test_named_sides_stay_and_generators_give_no_test_items_to_the_hash() -> Non
     assert [len(parts[name]) for name in ("train", "validation", "test")] == [5, 5, 5]
     learned = split([(pair(f"p{i}"), "learned") for i in range(40)], {"test": 0.4, "validation": 0.1})
     assert [len(learned[name]) for name in ("train", "validation", "test")] == [36, 4, 0]
+
+
+def test_a_test_question_is_not_learned_as_an_earlier_turn() -> None:
+    asked = pair("What is due, and when?", "Tomorrow.")
+    longer = example(
+        [*asked.messages, Message(role="user", content="And where?"), Message(role="assistant", content="Here.")],
+        "s", "p",
+    )  # fmt: skip
+    kept = without_duplicates([longer], [], [asked])
+    assert not kept.train
+    assert kept.counts == {SAME["test"]: 1}

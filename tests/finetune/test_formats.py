@@ -292,6 +292,33 @@ def test_what_would_be_lost_silently_is_refused(record: dict[str, Any], said: st
         converted(record)
 
 
+def test_a_passage_that_the_first_records_lack_is_found_or_asked_for() -> None:
+    records = [{"question": "A?", "answer": "B", "context": None}, {"question": "C?", "answer": "D", "context": "E F."}]
+    qa = FinetuneConfig(task="qa")
+    both = converter(records, tune=qa)
+    assert "E F." in texts(both(records[1], "f:2")[0])[0]
+    first_alone = converter(records[:1], tune=qa)
+    with pytest.raises(UserError, match=r"^f:2: the field `context` holds text, .*\[0\]\.context: context"):
+        first_alone(records[1], "f:2")
+    with pytest.raises(UserError, match="the field `context` holds text"):
+        converted({"prompt": "a", "completion": "b", "context": "c"})
+
+
+def test_a_number_that_is_none_is_no_answer() -> None:
+    with pytest.raises(UserError, match=r"^f:1: field `label` is nan: an empty cell\?"):
+        converted({"text": "a", "label": float("nan")}, TuneSource(input="text", output="label"), CLASSES)
+
+
+def test_blanks_around_a_label_make_no_class_and_an_answer_that_cannot_be_scored_stops() -> None:
+    tune = FinetuneConfig(task="classification", labels=["positive", "negative"])
+    assert texts(converted({"text": "a", "label": "positive "}, tune=tune))[1] == "positive"
+    source = TuneSource(input="text", output="label", answer="not negative but {{label}}")
+    with pytest.raises(UserError, match=r"names the class 'negative' first, and its label is 'positive'"):
+        converted({"text": "a", "label": "positive"}, source, tune)
+    with pytest.raises(UserError, match="names no class"):
+        converted({"text": "a", "label": "positive"}, TuneSource(input="text", output="label", answer="yes"), tune)
+
+
 def test_a_label_outside_the_classes_is_refused_with_the_nearest() -> None:
     tune = FinetuneConfig(task="classification", labels=["positive", "negative"])
     with pytest.raises(UserError, match=r"^f:1: label `negativ` is none of the 2 classes .*mean `negative`"):

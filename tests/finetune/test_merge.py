@@ -176,6 +176,20 @@ def test_words_that_mean_nothing_are_refused(tmp_path: Path) -> None:
             plan_merge(adapter, tmp_path / "base", stated, dtype)
 
 
+def test_a_base_that_is_stored_quantised_or_was_changed_by_the_adapters_start_is_refused(tmp_path: Path) -> None:
+    base = save_base(tmp_path / "base")
+    _, adapter = saved(base)
+    config = read_json(adapter / "adapter_config.json")
+    write_json(adapter / "adapter_config.json", config | {"init_lora_weights": "pissa_niter_4"})
+    with pytest.raises(UserError, match="init_lora_weights is pissa_niter_4"):
+        merge(plan_merge(adapter, base), tmp_path / "merged")
+    write_json(adapter / "adapter_config.json", config)
+    write_json(base / "config.json", read_json(base / "config.json") | {"quantization_config": {"quant_method": "fp8"}})
+    with pytest.raises(UserError, match=r"stored quantised \(fp8\)"):
+        plan_merge(adapter, base)
+    assert not (tmp_path / "merged").exists()
+
+
 def test_pieces_are_rounded_as_bitsandbytes_rounds_the_whole(monkeypatch: pytest.MonkeyPatch) -> None:
     from bitsandbytes.nn.modules import Linear4bit
 

@@ -13,10 +13,11 @@ import pytest
 import torch
 from finetune.tiny_bases import documents, save_base, tuned
 from finetune.tiny_phi3 import END, ENDOFTEXT, make_phi3
+from safetensors.torch import load_file
 from torch.nn import functional as F
 
 from smallm.core.errors import UserError
-from smallm.core.files import read_json, sha256_file
+from smallm.core.files import read_json, sha256_file, write_json
 from smallm.evaluate.local_models import Options, load_local
 from smallm.finetune.causal import CausalDecoder
 from smallm.finetune.equivalence import check_saved
@@ -226,3 +227,14 @@ def test_a_fully_tuned_model_is_a_whole_model(tmp_path: Path) -> None:
     assert "_name_or_path" not in read_json(directory / "config.json")
     with pytest.raises(KeyError):
         read_json(directory / "config.json")["_attn_implementation"]
+
+
+def test_a_tie_is_written_once_in_16_bits_too(tmp_path: Path) -> None:
+    base, directory = save_base(tmp_path / "base", tie_word_embeddings=True), tmp_path / "tuned"
+    values = read_json(base / "config.json")
+    write_json(base / "config.json", values | {"dtype": "bfloat16"})
+    directory.mkdir()
+    save_tuned(tuned(base, method="full"), directory, base=base, base_name="../base", end_ids=[2])
+    stored = load_file(directory / "model.safetensors")
+    assert "lm_head.weight" not in stored
+    assert {tensor.dtype for tensor in stored.values()} == {torch.bfloat16}

@@ -241,6 +241,24 @@ def test_laws_are_questions_of_the_splits_that_their_reader_draws(tmp_path: Path
     assert {"citation", "quote", "answerable", "law", "kind"} <= set(made.fields)
 
 
+def test_a_folder_of_laws_is_read_and_is_in_the_key(tmp_path: Path) -> None:
+    folder = tmp_path / "gesetze" / "p"
+    folder.mkdir(parents=True)
+    (folder / "index.md").write_text(LAW.format(name="PrG", number=3), "utf-8")
+    source = TuneSource(path=str(tmp_path / "gesetze*"), reader="statutes")
+
+    def key() -> dict[str, str]:
+        return fingerprint(tune(source), 0, HashCache(tmp_path / "hashes.json", verify=True))
+
+    before = key()
+    (folder / "index.md").write_text(LAW.format(name="PrG", number=4), "utf-8")
+    assert key() != before
+    (folder / "index.md").write_bytes("Geb\u00fchr".encode("cp1252"))
+    (one,) = open_sets(FinetuneConfig(data=[source], task="qa", language="de"))
+    with pytest.raises(UserError, match=r"index\.md: .*UTF-8"):
+        list(rows_of(one, FinetuneConfig(task="qa"), 0))
+
+
 # ---- the key -------------------------------------------------------------------------------------------------------
 
 

@@ -210,7 +210,7 @@ def key(recipe: Recipe, run: Run) -> str:
 
 OPTIONS: dict[str, Any] = {
     "name": "other", "revision": "abc", "task": "qa", "prompt": "{{x}}", "system": "Be brief.", "labels": ["x"],
-    "validation": 0.2, "test": 0.2, "max_length": 63, "too_long": "drop", "train_on": "all",
+    "language": "de", "validation": 0.2, "test": 0.2, "max_length": 63, "too_long": "drop", "train_on": "all",
 }  # fmt: skip
 
 

@@ -290,3 +290,36 @@ def test_8_bit_moments_train_about_as_float32_ones_do(tmp_path: Path) -> None:
         trainer.run()
         losses.append(read(tmp_path / name / "checkpoints" / "metrics.jsonl")[-1]["loss"])
     assert losses[0] == pytest.approx(losses[1], rel=0.05)
+
+
+def test_a_resume_looks_at_the_loss_again_and_says_another_arithmetic(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The chunked loss is checked against the model on every start; a checkpoint of bf16 has no scale for float16."""
+    first = trainer_at(tmp_path)
+    first.job.total = first.state.total = 4
+    first.run()
+    again, looked = trainer_at(tmp_path), list[int]()
+    again.job.model.verify = lambda batch: looked.append(1) or 0.0  # type: ignore[method-assign]
+    again.job.dtype, again.job.scaler = "float16", True
+    again.scale = LossScale(65536.0)
+    assert keeping.resume(again)
+    assert again.scale.value == 65536.0
+    assert "multiplied in float32, the rest are in float16" in capsys.readouterr().err
+    again.job.dtype, again.job.scaler = "float32", False
+    again.run()
+    assert looked == [1]
+
+
+def test_a_rank_without_held_out_rows_gives_zero_and_no_error(tmp_path: Path) -> None:
+    trainer = judged(tmp_path, FALLS_AND_RISES)
+    trainer.job.validation = Validation(trainer.job.validation.corpus, [], 0)  # type: ignore[union-attr]
+    assert Trainer.validate(trainer) == {"validation_loss": 0.0}
+
+
+def test_released_memory_is_that_of_weights_and_moments(tmp_path: Path) -> None:
+    trainer = trainer_at(tmp_path)
+    trainer.run()
+    trainer.release()
+    assert sum(p.numel() for p in trainer.job.model.parameters()) == 0
+    assert not hasattr(trainer, "optimizers")

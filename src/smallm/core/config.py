@@ -219,7 +219,7 @@ class FinetuneConfig:
     prompt: str | None = key(None, "template of the prompt, {{field}}; default: the task's")
     system: str | None = key(None, "system message before every conversation")
     labels: list[str] = key([], "classification: the classes; empty = those of the training examples")
-    language: str = key("en", "of the answers, for their scores")
+    language: str = key("en", "of the answers, for the prompts and the scores")
     validation: float = key(0.02, "share of the examples (by hash) for the curves", ge=0, lt=0.5)
     test: float = key(0.05, "share of the examples (by hash) for base against tuned", ge=0, lt=0.5)
     max_length: int = key(1024, "tokens of a packed row, and of the longest example", ge=8)
@@ -313,11 +313,14 @@ class Recipe:
 def affecting(section: Any) -> Any:
     """`section` as plain JSON data, without the fields that do not affect the result."""
     if dataclasses.is_dataclass(section) and not isinstance(section, type):
-        return {
+        kept = {
             f.name: affecting(getattr(section, f.name))
             for f in dataclasses.fields(section)
             if f.metadata.get("affects", True)
         }
+        if getattr(section, "keep_best", False) or getattr(section, "patience", 0):
+            kept["validate_every"] = section.validate_every  # which steps can be the best one, or the last
+        return kept
     if isinstance(section, (list, tuple)):
         return [affecting(x) for x in section]
     return section

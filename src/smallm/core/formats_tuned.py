@@ -23,6 +23,8 @@ TUNED_FORMATS: tuple[Format, ...] = (
             },
             optional={
                 "name": text(),
+                "system": maybe(text("the message before every conversation")),
+                "notice": text("what card, chat and report say of its use"),
                 "quantisation": maybe(mapping(anything(), "of the frozen base: type, blocks, modules")),
                 "seed": integer(),
                 "steps": integer(),

@@ -62,6 +62,8 @@ def _finetune_rules(recipe: Recipe) -> list[tuple[str, str]]:
         return broken
     if not NAME.fullmatch(tune.name):
         broken.append(("finetune.name", f"finetune.name is `{tune.name}`: letters, digits, `.`, `_`, `-` only."))
+    if tune.name == "base":
+        broken.append(("finetune.name", "finetune.name is `base`, which is what the pretrained model is called here."))
     if tune.model is None and not recipe.data.sources:
         broken.append(
             ("finetune.model", "finetune.model: name the MODEL to tune, or give data.sources to train one here first.")

@@ -65,10 +65,14 @@ class Stage:
 
 @dataclass
 class Run:
-    """A run directory. `hashes` caches file hashes; `resolved` keeps automatic decisions."""
+    """A run directory. `hashes` caches file hashes; `resolved` keeps automatic decisions.
+
+    `writes`: whether this process keeps them; of several on one training the first alone does.
+    """
 
     path: Path
     verify: bool = False
+    writes: bool = True
     hashes: HashCache = field(init=False)
 
     def __post_init__(self) -> None:
@@ -87,7 +91,8 @@ class Run:
             raise UserError(f"{path}: not JSON ({error}). Delete it: its decisions are then taken again.") from None
         if name not in decisions:
             decisions[name] = decide()
-            write_json(path, decisions)
+            if self.writes:
+                write_json(path, decisions)
         return decisions[name]
 
     def stage_record(self, artefact: str) -> dict[str, Any] | None:

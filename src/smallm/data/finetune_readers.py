@@ -146,6 +146,8 @@ def clause_texts(cell: str, where: str, column: str) -> list[str]:
     """The clauses of one cell, a Python list of texts; those that are only a mark of omission are left out."""
     try:
         clauses = ast.literal_eval(cell) if cell.strip() else []
+        if not isinstance(clauses, list):
+            raise ValueError
     except (ValueError, SyntaxError):
         raise UserError(f"{where}: column {column}: `{cell[:40]}` is not a list of clauses.") from None
     return [clause for clause in dict.fromkeys(clauses) if isinstance(clause, str) and clause.strip(" .*_[]")]

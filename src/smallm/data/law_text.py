@@ -12,6 +12,7 @@ from pathlib import Path
 from smallm.core.errors import UserError
 
 from .rows import read_rows
+from .streams import text_chunks
 
 
 def read_laws(path: Path) -> Iterator[tuple[str, str]]:
@@ -22,7 +23,7 @@ def read_laws(path: Path) -> Iterator[tuple[str, str]]:
             raise UserError(f"{path}: no *.md file. A folder of laws has one Markdown file a law.")
         for file in files:
             if file.name.lower() not in ("readme.md", "license.md"):
-                yield (file.parent.name if file.stem == "index" else file.stem), file.read_text(encoding="utf-8")
+                yield (file.parent.name if file.stem == "index" else file.stem), "".join(text_chunks(file))
         return
     for row in read_rows(path):
         fields = row.fields or {}

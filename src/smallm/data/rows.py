@@ -117,9 +117,11 @@ def _csv(path: Path, on_fields: OnFields | None) -> Iterator[Row]:
                 raise UserError(f"{path}: a binary file, not CSV (NUL bytes). Remove it from the source.")
             delimiter = "\t" if ending(path) == ".tsv" else max(",;\t", key=first.count)
             header = next(csv.reader([first], delimiter=delimiter))
+            if twice := sorted({name for name in header if header.count(name) > 1}):
+                raise UserError(f"{path}:1: the header names {', '.join(map(repr, twice))} twice. Rename one of them.")
             if on_fields is not None:
                 on_fields(dict.fromkeys(header, True))
-            rows, begins = csv.reader(stream, delimiter=delimiter), 2
+            rows, begins = csv.reader(stream, delimiter=delimiter, strict=True), 2
             for row in rows:
                 number, begins = begins, rows.line_num + 2
                 if not row:

@@ -41,6 +41,18 @@ def other_metrics(pair: Pair) -> dict[str, dict[str, Any]]:
     }
 
 
+def one_sided_metrics(pair: Pair) -> list[tuple[str, str, float]]:
+    """(title, `a` or `b`, value) of every metric that one side alone has: on the other it is counted over nothing."""
+    a, b = (result.content["tasks"][pair.task]["metrics"] for result in (pair.a_result, pair.b_result))
+    sides = (("a", a, b), ("b", b, a))
+    return [
+        (metric_info(name).title, side, float(mine[name]["value"]))
+        for side, mine, other in sides
+        for name in mine
+        if name in METRICS and name not in other
+    ]
+
+
 def with_metric(pair: Pair, metric: str) -> Pair | None:
     """The pair scored by another metric of its task; None where a column or a denominator is not there."""
     info = metric_info(metric)

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import hashlib
 import math
+import typing
 from collections.abc import Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
@@ -26,13 +27,15 @@ from smallm.core.console import warn
 from smallm.core.errors import UserError
 from smallm.core.files import new_directory, read_json, sha256_json
 from smallm.core.tokenfile import INDEX_DTYPE, TokenShard
-from smallm.evaluate.identity import tokenizer_sha256, weights_sha256
+from smallm.evaluate.identity import config_sha256, tokenizer_sha256, weights_sha256
 from smallm.evaluate.model_tokenizer import open_tokenizer
+from smallm.finetune.base import name_from
 from smallm.finetune.causal import CausalDecoder, load_for_training
 from smallm.finetune.conversations import read_turns
 from smallm.finetune.dtypes import plan_dtypes
+from smallm.finetune.equivalence import check_saved
 from smallm.finetune.examples import Message, checked
-from smallm.finetune.lengths import fit
+from smallm.finetune.lengths import fit, learned_texts
 from smallm.finetune.render import Renderer
 from smallm.finetune.save import save_tuned
 from smallm.finetune.training import Parts, fit_of, job_of
@@ -40,6 +43,7 @@ from smallm.model.resolve import is_hub_name, resolve_model
 from smallm.plan.shapes import shape_of_config
 from smallm.train import checkpoint, distributed, measure
 from smallm.train.corpus import Corpus
+from smallm.train.job import fits
 from smallm.train.loop import Trainer
 
 
@@ -98,20 +102,27 @@ class Sft:
         values = {f.name: getattr(self, f.name) for f in fields(self) if f.name in known}
         values["model"] = str(self.model)
         for name, value in values.items():
+            _check_word(name, value)
             _check_bounds(name, value, known[name].metadata.get("bounds", {}))
+        if self.method == "full" and self.load_in_4bit:
+            raise UserError("load_in_4bit: 4-bit weights cannot be trained; only adapters on them (method: lora).")
         return FinetuneConfig(**values)
 
 
 class SftTrainer(Trainer):
-    """The loop's Trainer on rows in memory. `base`: the directory that is tuned; `end_ids`: what ends an answer."""
+    """The loop's Trainer on rows in memory. `base`: the directory that is tuned, `hub_name`: where it is from, if the
+    Hub; `end_ids`: what ends an answer."""
 
     base: Path
-    base_name: str
+    hub_name: str
     end_ids: tuple[int, ...]
     output: Path
 
     def save(self, directory: str | Path | None = None) -> Path:
-        """Write the adapter (or the whole model) with tokenizer, template and end tokens; default <output>/adapter."""
+        """Write the adapter (or the whole model) with tokenizer, template and end tokens; default <output>/adapter.
+
+        Opened again from there and compared with the model in memory.
+        """
         final = Path(directory) if directory is not None else self.output / "adapter"
         decoder = self.job.model.decoder
         assert isinstance(decoder, CausalDecoder)
@@ -124,9 +135,9 @@ class SftTrainer(Trainer):
         }
         if self.job.world.writes:
             with new_directory(final) as partial:
-                save_tuned(
-                    decoder, partial, base=self.base, base_name=self.base_name, end_ids=self.end_ids, facts=facts
-                )  # fmt: skip
+                name = self.hub_name or name_from(self.base, final)
+                save_tuned(decoder, partial, base=self.base, base_name=name, end_ids=self.end_ids, facts=facts)
+                check_saved(decoder, partial)
         self.job.world.barrier()
         return final
 
@@ -161,9 +172,10 @@ def sft_trainer(sft: Sft) -> SftTrainer:
     parts = Parts(decoder, train, held_out, output / "checkpoints", device, plan, fitting, world)
     trainer = SftTrainer(job_of(parts, tune, sft.seed))
     if device.startswith("cuda") and not tune.micro_rows and world.size == 1:
-        measure.fit(trainer)
+        with fits(trainer.job):
+            measure.fit(trainer)
     trainer.base, trainer.output, trainer.end_ids = base, output, tuple(renderer.end_ids)
-    trainer.base_name = str(sft.model) if is_hub_name(str(sft.model)) else base.as_posix()
+    trainer.hub_name = str(sft.model) if is_hub_name(str(sft.model)) else ""
     return trainer
 
 
@@ -177,7 +189,7 @@ def corpus_of(rows: Sequence[dict[str, Any]], tune: FinetuneConfig, renderer: Re
             dropped += 1
             continue
         cut += done.cut
-        written = sum(len(m["content"].encode("utf-8")) for m in messages if m["role"] in ("assistant", "text"))
+        written = sum(len(text.encode("utf-8")) for text in learned_texts(done, renderer))
         content = repr([(m["role"], m["content"]) for m in messages]).encode("utf-8")
         found.append((done.row.ids, done.row.mask, written, hashlib.sha256(content).digest()[:16]))
     if dropped or cut:
@@ -208,13 +220,22 @@ def messages_of(rows: Sequence[dict[str, Any]], tune: FinetuneConfig, name: str)
 
 def _key(sft: Sft, train: Corpus, held_out: Corpus, base: Path) -> str:
     """What two calls must share for the second to resume the first."""
-    left_out = {"rows", "held_out", "output", "model", "device", "threads", "micro_rows", "log_every", "validate_every"}
+    left_out = {"rows", "held_out", "output", "model", "device", "threads", "micro_rows", "log_every"}
+    if not (sft.keep_best or sft.patience):
+        left_out.add("validate_every")
     settings = {f.name: getattr(sft, f.name) for f in fields(sft) if f.name not in left_out}
     digests = [hashlib.sha256(c.shards[0].ids.tobytes() + c.masks[0].tobytes()).hexdigest()  # type: ignore[index]
                for c in (train, held_out)]  # fmt: skip
-    return sha256_json(
-        {"sft": settings, "rows": digests, "base": weights_sha256(base), "tokenizer": tokenizer_sha256(base)}
-    )
+    hashes = {"base": weights_sha256(base), "config": config_sha256(base), "tokenizer": tokenizer_sha256(base)}
+    return sha256_json({"sft": settings, "rows": digests, **hashes})
+
+
+def _check_word(name: str, value: Any) -> None:
+    """UserError when a key that takes certain words has another."""
+    hint = typing.get_type_hints(FinetuneConfig)[name]
+    words = typing.get_args(hint) if typing.get_origin(hint) is typing.Literal else ()
+    if words and value not in words:
+        raise UserError(f"{name}: {value!r} is none of {', '.join(map(repr, words))}.")
 
 
 def _check_bounds(name: str, value: Any, bounds: dict[str, float]) -> None:

@@ -17,8 +17,8 @@ import numpy as np
 from smallm.core.config import FinetuneConfig
 from smallm.core.console import progress
 from smallm.core.errors import UserError
-from smallm.finetune.examples import ASSISTANT, Example, content_id
-from smallm.finetune.lengths import Fitted, fit
+from smallm.finetune.examples import Example, asked_texts, prompt_text
+from smallm.finetune.lengths import Fitted, fit, learned_texts
 from smallm.finetune.render import Renderer
 from smallm.finetune.shown import shown_row
 from smallm.tokenizer.words import id_dtype
@@ -153,11 +153,7 @@ def _row(one: Example, renderer: Renderer, tune: FinetuneConfig, done: Audit, go
 
 def _as_row(one: Example, fitted: Fitted, renderer: Renderer) -> Row:
     row = fitted.row
-    if renderer.train_on == "all" or one.is_text:
-        learned: Sequence[str] = [m["content"] for m in fitted.messages]
-    else:
-        answers = [m["content"] for m in fitted.messages if m["role"] == ASSISTANT]
-        learned = answers[-row.turns :]
+    learned = learned_texts(fitted, renderer)
     dtype = id_dtype(max(row.ids) + 1)
     return Row(
         one, fitted.messages, np.array(row.ids, dtype), np.array(row.mask, bool), row.turns, row.spans[-1][0],
@@ -178,10 +174,10 @@ def _check_sets(done: Audit, gone: Mapping[str, Counter[str]]) -> None:
             if dropped
             else "finetune.data: no example to learn. Lower finetune.validation and finetune.test, or give more data."
         )
-    asked = {content_id(row.example.before): row for row in done.rows["test"] if not row.example.is_text}
+    asked = {prompt_text(row.example): row for row in done.rows["test"] if not row.example.is_text}
     for row in done.rows["train"]:
-        twin = None if row.example.is_text else asked.get(content_id(row.example.before))
-        if twin:
+        texts = [] if row.example.is_text else asked_texts(row.example)
+        if twin := next((asked[text] for text in texts if text in asked), None):
             done.add(
                 f"{row.example.place}: the same prompt is learned here and asked in the test ({twin.example.place}). "
                 "Remove one of them."

@@ -43,14 +43,15 @@ def base_directory(recipe: Recipe, run: Run) -> Path:
 
 
 def base_name(recipe: Recipe, run: Run, tuned_directory: Path) -> str:
-    """What adapter_config.json calls the base: its Hub name, or its path from the adapter's directory on.
-
-    Absolute only where no relative path exists (another drive of Windows).
-    """
+    """What adapter_config.json calls the base: its Hub name, or its path from the adapter's directory on."""
     name = recipe.finetune.model
     if name is not None and is_hub_name(name):
         return name
-    path = base_directory(recipe, run)
+    return name_from(base_directory(recipe, run), tuned_directory)
+
+
+def name_from(path: Path, tuned_directory: Path) -> str:
+    """The path of a base from the adapter's directory on; absolute where there is none (another drive of Windows)."""
     try:
         return Path(os.path.relpath(path.resolve(), tuned_directory.resolve())).as_posix()
     except ValueError:

@@ -10,7 +10,7 @@ Letters: B rows, T time, N = B * T, D width, V vocabulary.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,6 +25,7 @@ from smallm.evaluate.transformers_models import CONFIG, NF4, caps_attention, loa
 from smallm.finetune import attention_hf
 from smallm.finetune.adapters import Coverage, attach
 from smallm.finetune.dtypes import DtypePlan, Table, advise, census, census_text, check_census, prepare, unpacked
+from smallm.finetune.lengths import longest_row
 from smallm.model.attention import Borders, make_borders
 
 # Logits that differ by no more than this share of their spread are the same (DESIGN: the isolation probe).
@@ -46,12 +47,14 @@ class CausalConfig:
 class CausalDecoder(nn.Module):
     """`model` (AutoModelForCausalLM, with PEFT or not) as a decoder; `isolates`: it may be given packed rows.
 
-    `attention`: its own implementation, which it keeps where it does not isolate.
+    `attention`: its own implementation, which it keeps where it does not isolate. `autocast`: the format of its
+    products, in training and when it is looked at: what is trained whole is float32 beside 16-bit weights, and
+    Transformers casts neither.
     """
 
-    def __init__(self, model: Any, *, probe: bool = True) -> None:
+    def __init__(self, model: Any, *, probe: bool = True, autocast: torch.dtype | None = None) -> None:
         super().__init__()
-        self.model = model
+        self.model, self.autocast = model, autocast
         self.inner = _Hidden(model.get_base_model() if hasattr(model, "get_base_model") else model)
         text = self.base.config.get_text_config() if hasattr(self.base.config, "get_text_config") else self.base.config
         self.config = CausalConfig(
@@ -111,12 +114,18 @@ class CausalDecoder(nn.Module):
         ValueError: borders for a model that does not isolate.
         """
         options = self._options(positions_BT, borders)
-        hidden_BTD = self.body(input_ids=ids_BT, **options).last_hidden_state
+        with self.arithmetic():
+            hidden_BTD = self.body(input_ids=ids_BT, **options).last_hidden_state
         return hidden_BTD if self.scale is None else hidden_BTD * self.scale
 
     def forward(self, ids_BT: Tensor, positions_BT: Tensor | None = None, borders: Borders | None = None) -> Tensor:
         """logits_BTV, the model's own."""
-        return self.model(input_ids=ids_BT, **self._options(positions_BT, borders)).logits
+        with self.arithmetic():
+            return self.model(input_ids=ids_BT, **self._options(positions_BT, borders)).logits
+
+    def arithmetic(self) -> AbstractContextManager[Any]:
+        """Autocast to the training's format; within the loop's own it changes nothing."""
+        return nullcontext() if self.autocast is None else torch.autocast(self.device.type, dtype=self.autocast)
 
     def _options(self, positions_BT: Tensor | None, borders: Borders | None) -> dict[str, Any]:
         options: dict[str, Any] = {"use_cache": False}
@@ -198,7 +207,8 @@ class CausalDecoder(nn.Module):
         packed_BTV = self._packed(rows)
         wanted_BTV = torch.stack(expected)
         spread = float(wanted_BTV.std().clamp(min=1e-6))
-        exact = next(self.head.parameters()).dtype == torch.float32 and not getattr(self.base, "is_quantized", False)
+        formats = {p.dtype for p in self.base.parameters()}
+        exact = self.autocast is None and formats == {torch.float32}
         difference = (packed_BTV - wanted_BTV).abs() / spread
         off = float(difference.max() if exact else difference.mean())
         if not off <= (PROBE_TOLERANCE if exact else ROUNDING_SHARE):
@@ -217,7 +227,7 @@ class CausalDecoder(nn.Module):
     @contextmanager
     def serving_attention(self) -> Iterator[None]:
         """The model with its own attention, as it is served: for evaluations during the training."""
-        with _attention(self, self.attention):
+        with _attention(self, self.attention), self.arithmetic():
             yield
 
 
@@ -268,7 +278,7 @@ def load_for_training(
     check_census(found, plan)
     say(coverage.text())
     say(f"formats ({plan.reason}), trained in float32:\n{census_text(found)}")
-    decoder = CausalDecoder(adapted)
+    decoder = CausalDecoder(adapted, autocast=plan.autocast)
     decoder.coverage, decoder.census, decoder.plan = coverage, found, plan
     return decoder.train()
 
@@ -292,20 +302,9 @@ def _grow(model: Any, tokenizer: Any, tune: FinetuneConfig, directory: Path) -> 
 
 
 def row_limit(config: Any) -> int:
-    """Tokens of the longest row: positions that the model knows, and below LongRoPE's change of factors.
-
-    Over `original_max_position_embeddings` one long row switches the factors of its whole batch (Phi-3.5: 4,096).
-    """
-    known = next(
-        (int(n) for k in ("n_positions", "max_position_embeddings", "n_ctx") if (n := getattr(config, k, 0))), 1 << 30
-    )
-    rope = getattr(config, "rope_parameters", None) or getattr(config, "rope_scaling", None) or {}
-    if isinstance(rope, dict) and (rope.get("rope_type") or rope.get("type")) in ("longrope", "su", "dynamic"):
-        original = rope.get("original_max_position_embeddings") or getattr(
-            config, "original_max_position_embeddings", 0
-        )
-        known = min(known, int(original or known))
-    return known
+    """The longest row that a model of this Transformers configuration takes."""
+    found = longest_row(config.to_dict())
+    return found[0] if found else 1 << 30
 
 
 def _logit_scale(config: Any) -> float | None:

@@ -97,6 +97,7 @@ class Columns:
         self.task, self.labels = task, list(labels)
         language = self._language(tune)
         self.language = templates.language_name(language)
+        self.given = bool(source.prompt or tune.prompt)
         given, key = (source.prompt, f"{where}.prompt") if source.prompt else (tune.prompt, "finetune.prompt")
         default = names.template or templates.task_prompt(task, language)
         self.prompt = Template(given, key) if given else Template(default, f"the prompt of {task}")
@@ -119,6 +120,8 @@ class Columns:
         context = self._optional(record, self.names.context, place)
         output = self.output(record, place)
         values: dict[str, Any] = {**record, "labels": self.labels, "language": self.language}
+        if not self.given and self.names.context is None and self.names.template != templates.ALPACA:
+            self._refuse_lost_passage(record, place)
         if self.names.template != templates.ALPACA:  # whose `input` and `context` are the record's own
             values.pop("context", None)
             values |= ({"input": about} if self.names.input else {}) | ({"context": context} if context else {})
@@ -135,6 +138,15 @@ class Columns:
         label = (output or answer) if self.task == "classification" else None
         return Asked(prompt, answer, self._about(record, about), context, label)
 
+    def _refuse_lost_passage(self, record: Mapping[str, Any], place: str) -> None:
+        """UserError for a passage that the prompt would not hold: the first records had none, or write it out."""
+        for name in CONTEXTS:
+            if name not in (self.names.input, self.names.output) and has(record, name) and record[name].strip():
+                raise UserError(
+                    f"{place}: the field `{name}` holds text, but the prompt of this set is made without it. Name it "
+                    f"with {self.where}.context: {name}, or write a prompt ({self.where}.prompt) with or without it."
+                )
+
     def label(self, record: Mapping[str, Any], place: str) -> str:
         """The class that a record names, before the classes (and so the prompts) are known."""
         return self.output(record, place) or self.answer(record, place, record)
@@ -146,7 +158,8 @@ class Columns:
         value = get(record, self.names.output, place, f"{self.where}.output")
         if self.source.label_names:
             return self._label(value, place)
-        return self._text(value, self.names.output, place)
+        text = self._text(value, self.names.output, place)
+        return text.strip() if self.task == "classification" else text
 
     def _label(self, value: Any, place: str) -> str:
         """`label_names` of a number; a text that is one of the names stays."""
@@ -170,6 +183,8 @@ class Columns:
         return self._text(get(record, name, place, f"{self.where}.{key}"), name, place)
 
     def _text(self, value: Any, name: str, place: str) -> str:
+        if isinstance(value, float) and not math.isfinite(value):
+            raise UserError(f"{place}: field `{name}` is {value}: an empty cell? Fill it in, or remove the record.")
         if isinstance(value, (bool, int, float)):
             return str(value)
         if not isinstance(value, str):

@@ -34,7 +34,7 @@ def compare_with_base(recipe: Recipe, run: Run) -> Path:
     with new_directory(final) as directory:
         sides = (
             evaluate_side(recipe, "base", base, questions, directory),
-            evaluate_side(recipe, name if name != "base" else "tuned", tuned, questions, directory),
+            evaluate_side(recipe, name, tuned, questions, directory),
         )
         baselines = baseline_files(run.path / "tokens" / name, questions, recipe, sides[1], directory)
         verdict = conclusion(recipe, questions, sides, baselines, directory)

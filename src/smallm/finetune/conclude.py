@@ -12,7 +12,8 @@ from typing import Any
 from smallm.core.config import Recipe
 from smallm.core.files import read_json, write_json
 from smallm.evaluate.compare import compare
-from smallm.evaluate.compare_others import other_metrics, pairs_of
+from smallm.evaluate.compare_others import one_sided_metrics, other_metrics, pairs_of
+from smallm.evaluate.compare_sides import Pair
 from smallm.evaluate.results import read_result
 from smallm.evaluate.statistics import chance_interval
 from smallm.finetune import verdict as say
@@ -75,7 +76,7 @@ def conclusion(
         "confusion": confusion(results),
         "examples": examples(results, questions.items, row["metric"], recipe.seed),
         "notes": _notes(base, comparison),
-        "not_measured": _not_measured(questions, rows, baselines),
+        "not_measured": [*_not_measured(questions, rows, baselines), *_one_sided(pair, name)],
     }
 
 
@@ -135,6 +136,15 @@ def _notes(base: Side, comparison: dict[str, Any]) -> list[str]:
         )
     # That one side has the adapter and is loaded with it is what is compared.
     return [*notes, *(note for note in comparison["notes"] if not note.startswith(("adapter:", "kind:")))]
+
+
+def _one_sided(pair: Pair, name: str) -> list[str]:
+    """Metrics that one side alone has, with their figure."""
+    sides = {"a": ("base", name), "b": (name, "base")}
+    return [
+        f"{title}: {value:.3g} in {sides[side][0]}; {sides[side][1]} has nothing to count it over"
+        for title, side, value in one_sided_metrics(pair)
+    ]
 
 
 def _from_scratch(base: str | None) -> bool:

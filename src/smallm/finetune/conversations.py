@@ -55,8 +55,8 @@ def read_turns(turns: Sequence[Mapping[str, Any]], style: str, place: str) -> li
         weight = turn.get("weight")
         if weight is not None and weight != 1:
             raise UserError(
-                f"{place}: message {number} has weight {weight}: every answer counts the same here. Remove the weight, "
-                "or set finetune.train_on: last-answer."
+                f"{place}: message {number} has weight {weight}: every answer counts the same here. Remove the weight "
+                "(finetune.train_on: last-answer learns the last one alone)."
             )
         role = turn.get(role_key)
         if content_key not in turn:

@@ -19,11 +19,12 @@ from smallm.core.config import FinetuneConfig
 from smallm.core.console import count, warn
 from smallm.core.errors import UserError
 from smallm.core.hardware import cpu_bf16
+from smallm.evaluate.transformers_models import keep_quantised_weights
+from smallm.plan.tune import recommends_16_bits
 
 NAMES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 # Compute capability from which a card multiplies bfloat16 (Ampere).
 BF16_FROM = (8, 0)
-SMALL_MODEL = 1_000_000_000
 
 
 @dataclass(frozen=True)
@@ -201,7 +202,7 @@ def census_text(table: Table) -> str:
 
 def prepare(model: nn.Module, plan: DtypePlan) -> None:
     """Norms into their format, each still giving out what it was given; 4-bit products that training survives."""
-    keep_gradients_right(model)
+    keep_quantised_weights(model)
     if plan.norms == plan.weights:
         return
     for module in model.modules():
@@ -215,27 +216,6 @@ def _as_given(module: nn.Module, given: tuple[Any, ...], out: Any) -> Any:
     return out.to(given[0].dtype) if isinstance(out, torch.Tensor) and given else out
 
 
-def keep_gradients_right(model: nn.Module) -> int:
-    """Forbid bitsandbytes to repack 4-bit weights in an evaluation; returns how many layers have them.
-
-    On AVX512-BF16 processors an evaluation pass repacks them for its own kernel, and training after it gets wrong
-    gradients with the right loss (cosine 0.63 to the right ones).
-    """
-    found = 0
-    for module in model.modules():
-        if hasattr(module, "support_avx512bf16_for_cpu"):
-            module.support_avx512bf16_for_cpu = False  # type: ignore[assignment]
-            found += 1
-    return found
-
-
-def advise(parameters: int, tune: FinetuneConfig) -> str | None:
-    """What to say before a QLoRA of a small model; None when there is nothing."""
-    if not tune.load_in_4bit or tune.method != "lora" or parameters >= SMALL_MODEL:
-        return None
-    return (
-        f"load_in_4bit with {count(parameters)} parameters: below 1B LoRA on 16-bit weights is the better choice. The "
-        "4-bit weights would save little (at 3B 6.2 GB against 9.7 with 16 bits; embeddings and head, a large share of "
-        "a small model, stay in 16 bits), every product decodes them again, and merged weights are those of the "
-        "rounded base. Leave load_in_4bit out unless it does not fit."
-    )
+def advise(parameters: int, tune: FinetuneConfig) -> str:
+    """What to say before a QLoRA of a small model; '' when there is nothing."""
+    return recommends_16_bits(parameters) if tune.load_in_4bit and tune.method == "lora" else ""

@@ -15,7 +15,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from smallm.finetune.examples import Example, normal, prompt_text
+from smallm.finetune.examples import Example, asked_texts, normal, prompt_text
 
 NGRAM = 5
 THRESHOLD = 0.8
@@ -95,13 +95,13 @@ def _prompts(examples: Iterable[Example]) -> tuple[set[str], set[str]]:
 
 
 def _apart(examples: Sequence[Example], held: dict[str, tuple[set[str], set[str]]], kept: Kept) -> list[Example]:
-    """Those whose prompt stands in none of the splits that are held out."""
+    """Those none of whose questions, earlier turns included, is a prompt of a split that is held out."""
     left = []
     for one in examples:
-        text = prompt_text(one)
+        asked = asked_texts(one)
         for split, (texts, normals) in held.items():
-            if normal(text) in normals:
-                kept.dropped.append((one, SAME[split] if text in texts else ALIKE[split]))
+            if any(normal(text) in normals for text in asked):
+                kept.dropped.append((one, SAME[split] if any(text in texts for text in asked) else ALIKE[split]))
                 break
         else:
             left.append(one)

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -215,16 +215,17 @@ def prompts_for(
         rows = [line for line in path.read_text("utf-8").splitlines() if line.strip()][:PROMPTS]
         asked = [json.loads(row)["messages"] for row in rows]
         if asked:
-            return [ids[-limit:] for ids in (_chat(tokenizer, m) for m in asked)], f"tokens/{name}/test.jsonl"
+            return [ids[-limit:] for ids in _chats(tokenizer, asked)], f"tokens/{name}/test.jsonl"
     if getattr(tokenizer, "chat_template", None):
-        return [_chat(tokenizer, [{"role": "user", "content": text}]) for text in FIXED], "fixed, as chat"
+        return _chats(tokenizer, [[{"role": "user", "content": text}] for text in FIXED]), "fixed, as chat"
     return [list(tokenizer(text)["input_ids"]) for text in FIXED], "fixed"
 
 
-def _chat(tokenizer: Any, messages: list[dict[str, str]]) -> list[int]:
+def _chats(tokenizer: Any, asked: Sequence[list[dict[str, str]]]) -> list[list[int]]:
     from smallm.finetune.render import Renderer
 
-    return Renderer(tokenizer).prompt(messages)
+    renderer = Renderer(tokenizer)
+    return [renderer.prompt(messages) for messages in asked]
 
 
 # ---- the record ------------------------------------------------------------------------------------------------------
@@ -241,12 +242,18 @@ def record(directory: Path, **entry: Any) -> Path:
 
 
 def check_saved(
-    decoder: Any, directory: Path, tokenizer: Any = None, run: Path | None = None, name: str | None = None
+    decoder: Any,
+    directory: Path,
+    tokenizer: Any = None,
+    run: Path | None = None,
+    name: str | None = None,
+    release: Callable[[], None] | None = None,
 ) -> dict[str, Any]:
     """Adapter in memory against the one just saved, loaded as an evaluation loads it; recorded beside it.
 
     To be called with the training's model after `save_tuned`, also in a directory that is not in its place yet (a
-    relative name of the base counts from there). RuntimeError when they differ: our fault, never the user's.
+    relative name of the base counts from there). `release`: called before the saved one is opened, since two bases may
+    not fit; the training's model is then gone. RuntimeError when they differ: our fault, never the user's.
     """
     from smallm.evaluate.model_tokenizer import open_tokenizer
     from smallm.finetune.save import end_ids_of
@@ -255,6 +262,8 @@ def check_saved(
     prompts, source = prompts_for(directory, tokenizer, run, name)
     with decoder.serving_attention():
         memory = look(decoder.model, prompts, end_ids_of(directory))
+    if release is not None:
+        release()
     disk, bare, sha256 = look_at(directory, prompts)
     whole = directory / "config.json"  # a whole model is rounded to its base's format when it is saved
     found = compare(memory, disk, bare, stored=read_json(whole).get("dtype") if whole.is_file() else None)

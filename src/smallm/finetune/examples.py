@@ -154,10 +154,19 @@ def prompt_text(one: Example) -> str:
     """What is asked, as one text: the messages before the answer but the system's; a plain text is its own prompt."""
     if one.is_text:
         return one.answer
-    turns = [m for m in one.before if m["role"] != SYSTEM]
-    if len(turns) == 1:
-        return turns[0]["content"]
-    return "\n".join(f"{m['role']}: {m['content']}" for m in turns)
+    return _as_text([m for m in one.before if m["role"] != SYSTEM])
+
+
+def asked_texts(one: Example) -> list[str]:
+    """What is asked before each answer of a conversation, as texts: the earlier ones are learned too."""
+    if one.is_text:
+        return [one.answer]
+    turns = [m for m in one.messages if m["role"] != SYSTEM]
+    return [_as_text(turns[:i]) for i, m in enumerate(turns) if m["role"] == ASSISTANT]
+
+
+def _as_text(turns: Sequence[Message]) -> str:
+    return turns[0]["content"] if len(turns) == 1 else "\n".join(f"{m['role']}: {m['content']}" for m in turns)
 
 
 def input_text(one: Example) -> str:
@@ -190,6 +199,6 @@ def convert(record: Mapping[str, Any], source: TuneSource, tune: FinetuneConfig,
 
 
 __all__ = [
-    "ASSISTANT", "END_TOKENS", "ROLES", "SYSTEM", "TEXT", "USER", "Example", "Message", "checked", "content_id",
-    "convert", "example", "input_text", "normal", "prompt_text", "strip_end_token",
+    "ASSISTANT", "END_TOKENS", "ROLES", "SYSTEM", "TEXT", "USER", "Example", "Message", "asked_texts", "checked",
+    "content_id", "convert", "example", "input_text", "normal", "prompt_text", "strip_end_token",
 ]  # fmt: skip

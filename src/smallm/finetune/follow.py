@@ -6,6 +6,8 @@ all train, and rank 0 goes on alone. They write nothing.
 
 from __future__ import annotations
 
+import dataclasses
+
 import torch
 import torch.distributed as dist
 
@@ -22,7 +24,7 @@ def follow(recipe: Recipe, run: Run) -> bool:
     try:
         if not _heard(recipe, False):
             return False
-        tune(recipe, run)
+        tune(recipe, dataclasses.replace(run, writes=False))
         return True
     finally:
         distributed.leave()

@@ -21,6 +21,7 @@ from typing import Any
 
 from smallm.core.config import FinetuneConfig, TuneSource
 from smallm.core.errors import UserError
+from smallm.evaluate.text_metrics import found_label
 from smallm.finetune import columns, templates
 from smallm.finetune.columns import Columns, Names, kept_fields
 from smallm.finetune.conversations import PARTS, is_turns, read_turns, turns_field
@@ -167,7 +168,7 @@ class Converter:
             shown = ", ".join(map(str, list(sample)[:12]))
             raise UserError(f"{self.where}: format {self.format}, but no record has its fields ({shown}). {SHAPES}")
         if context is None and self.format != "alpaca":
-            context = next((name for name in columns.CONTEXTS if columns.has(sample, name)), None)
+            context = next((name for name in columns.CONTEXTS if any(columns.has(r, name) for r in first)), None)
         if template is None and input_ == "prompt" and self.format == "prompt-completion":
             template, context = templates.WHOLE, source.context
         return Columns(Names(input_, output, context, template), source, self.tune, self.task, self.labels, self.where)
@@ -204,6 +205,8 @@ class Converter:
             fields["label"] = str(messages[-1]["content"]).strip()
         if self.task == "classification" and self.labels and fields.get("label") not in self.labels:
             raise UserError(_unknown_label(str(fields.get("label")), self.labels, place))
+        if self.task == "classification" and self.labels:
+            _check_scorable(str(messages[-1]["content"]), fields["label"], self.labels, place)
         return example(messages, self.name, place, self._cluster(record, context, place), fields)
 
     def _columned(self, record: Record, place: str) -> tuple[list[Message], dict[str, Any], str]:
@@ -285,6 +288,18 @@ def _instances(record: Record, place: str) -> Iterator[tuple[Record, str]]:
     whole = {name: value for name, value in record.items() if name != "instances"}
     for number, part in enumerate(nested, 1):
         yield {**whole, **part}, f"{place}, instance {number}"
+
+
+def _check_scorable(answer: str, label: str, labels: Sequence[str], place: str) -> None:
+    """UserError for an answer in which scoring would not find its class: said now, not after the training."""
+    answer = answer.strip()
+    found = labels.index(answer) if answer in labels else found_label(answer, labels)
+    if found is None or labels[found] != label:
+        said = "no class" if found is None else f"the class {labels[found]!r} first"
+        raise UserError(
+            f"{place}: the answer {answer[:60]!r} names {said}, and its label is {label!r}: it could not be scored. "
+            "Let the `answer` template end in {{label}}, with no other class before it."
+        )
 
 
 def _unknown_label(label: str, labels: Sequence[str], place: str) -> str:

@@ -16,7 +16,9 @@ from smallm.finetune.chat_template import Messages, at
 from smallm.finetune.examples import SYSTEM, TEXT
 from smallm.finetune.render import Rendered, Renderer
 
-LONG_ROPE = ("longrope", "su")
+# RoPE whose factors depend on the longest row, and what a context is called.
+CHANGING_ROPE = ("longrope", "su", "dynamic")
+CONTEXT = ("max_position_embeddings", "n_positions", "n_ctx", "context")
 
 
 @dataclass(frozen=True)
@@ -32,6 +34,13 @@ class Fitted:
     def cut(self) -> bool:
         """Whether anything was taken off."""
         return bool(self.answers_gone or self.characters_gone)
+
+
+def learned_texts(fitted: Fitted, renderer: Renderer) -> list[str]:
+    """What of the row is learned, as text: its bytes are what bits per byte are counted over."""
+    if renderer.train_on == "all":
+        return [m["content"] for m in fitted.messages]
+    return [m["content"] for m in fitted.messages if m["role"] in ("assistant", "text")][-fitted.row.turns :]
 
 
 def fit(renderer: Renderer, messages: Messages, place: str, *, max_length: int, too_long: str) -> Fitted | None:
@@ -101,15 +110,18 @@ def longest_row(config: Mapping[str, Any]) -> tuple[int, str] | None:
     """(tokens of the longest row that a model of this config.json takes, why); None where it does not say.
 
     LongRoPE (Phi-3.5) has two lists of factors, and one row over `original_max_position_embeddings` switches the whole
-    batch to the long ones: rows stay at or under it (4,096).
+    batch to the long ones: rows stay at or under it (4,096). Dynamic RoPE is scaled by the longest row likewise.
     """
+    config = config.get("text_config") or config
     rope = config.get("rope_parameters") or config.get("rope_scaling") or {}
     kind = rope.get("rope_type") or rope.get("type")
-    original = config.get("original_max_position_embeddings") or rope.get("original_max_position_embeddings")
-    if kind in LONG_ROPE and original:
-        return int(original), "longer rows switch its whole batch to the long RoPE factors"
-    context = config.get("max_position_embeddings") or config.get("n_positions") or config.get("context")
-    return (int(context), "that is its context") if context else None
+    context = next((int(config[k]) for k in CONTEXT if config.get(k)), None)
+    if kind in CHANGING_ROPE:
+        original = config.get("original_max_position_embeddings") or rope.get("original_max_position_embeddings")
+        limits = [int(n) for n in (original, context) if n]
+        if limits:
+            return min(limits), "longer rows switch its whole batch to the long RoPE factors"
+    return (context, "that is its context") if context else None
 
 
 def check_length(max_length: int, config: Mapping[str, Any], name: str) -> None:

@@ -23,6 +23,8 @@ from smallm.finetune.skeleton import Skeleton
 from smallm.finetune.tensors import Tensors
 
 PREFIX = "base_model.model."
+# Starts that subtract their matrices from the base, or quantise it: the adapter fits that base alone.
+CHANGES_BASE = ("pissa", "olora", "corda", "loftq", "lora_ga")
 PARTS = {
     ".lora_A.weight": "a",
     ".lora_B.weight": "b",
@@ -138,6 +140,13 @@ def _config(directory: Path) -> dict[str, Any]:
     ):
         if config.get(key):
             raise UserError(f"{directory}: the adapter sets {key}, which merging does not know. Serve it with PEFT.")
+    start = str(config.get("init_lora_weights", True)).lower()
+    if start.startswith(CHANGES_BASE):
+        raise UserError(
+            f"{directory}: init_lora_weights is {config['init_lora_weights']}, which trains on a changed base: added "
+            "to the original it is another model. Convert it with PEFT (save_pretrained with "
+            "path_initial_model_for_weight_conversion), or serve it with PEFT."
+        )
     return config
 
 

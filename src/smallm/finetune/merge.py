@@ -21,15 +21,15 @@ from smallm.core.console import Progress, say
 from smallm.core.errors import UserError
 from smallm.core.files import new_directory, read_json, sha256_file, write_json
 from smallm.evaluate.identity import ADAPTER_CONFIG, ADAPTER_WEIGHTS, holds_tokenizer, tokenizer_sha256, weight_files
+from smallm.finetune.dtypes import NAMES
 from smallm.finetune.lora_delta import Delta, read_deltas
 from smallm.finetune.nf4 import dequantised
-from smallm.finetune.save import GENERATION, TOKENIZER_FILES, copy_tokenizer, template_sha256, write_generation_config
+from smallm.finetune.save import GENERATION, copy_tokenizer, template_sha256, write_generation_config
 from smallm.finetune.skeleton import Skeleton, skeleton_of
 from smallm.finetune.tensors import SHARD_BYTES, Output, Tensors, write_shards
 
 FORMAT = "smallm-merged-1"
 BASES = ("auto", "original", "dequantised")
-DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
 
 @dataclass(frozen=True)
@@ -48,8 +48,15 @@ def plan_merge(adapter: Path, base: Path, stated: str = "auto", dtype: str = "au
     """Which base and format. UserError: an unknown word, `dequantised` of an adapter that was not trained in 4 bits."""
     if stated not in BASES:
         raise UserError(f"--base {stated}: none of {', '.join(BASES)}.")
-    if dtype != "auto" and dtype not in DTYPES:
-        raise UserError(f"--dtype {dtype}: none of auto, {', '.join(DTYPES)}.")
+    if dtype != "auto" and dtype not in NAMES:
+        raise UserError(f"--dtype {dtype}: none of auto, {', '.join(NAMES)}.")
+    stored = read_json(base / "config.json").get("quantization_config") if (base / "config.json").is_file() else None
+    if stored:
+        raise UserError(
+            f"{base}: its weights are stored quantised ({stored.get('quant_method', 'unnamed')}); nothing can be added "
+            "to them in float32. Merge into the original model: name it in base_model_name_or_path of "
+            f"{ADAPTER_CONFIG}."
+        )
     facts = read_json(adapter / "smallm.json") if (adapter / "smallm.json").is_file() else {}
     trained_on = facts.get("quantisation")
     if stated == "dequantised" and not trained_on:
@@ -65,7 +72,7 @@ def plan_merge(adapter: Path, base: Path, stated: str = "auto", dtype: str = "au
         adapter,
         base,
         stated,
-        DTYPES[dtype] if dtype != "auto" else _stored(base),
+        NAMES[dtype] if dtype != "auto" else _stored(base),
         trained_on if stated == "dequantised" else None,
         facts,
     )
@@ -110,8 +117,10 @@ def merge_into(plan: Merge, directory: Path, *, shard_bytes: int = SHARD_BYTES) 
         "from_scratch": plan.facts.get("from_scratch", False),
         "end_ids": plan.facts.get("end_ids", []),
         "template_sha256": template_sha256(directory),
+        "system": plan.facts.get("system"),
+        "notice": plan.facts.get("notice", ""),
     }
-    if (directory / "tokenizer.json").is_file() or any((directory / n).is_file() for n in TOKENIZER_FILES):
+    if holds_tokenizer(directory):
         written["tokenizer_sha256"] = tokenizer_sha256(directory)
     write_json(directory / "smallm.json", written)
     return written
@@ -121,7 +130,7 @@ def _stored(base: Path) -> torch.dtype:
     """The format of the base's weights: what most of their bytes are in."""
     sizes: dict[torch.dtype, int] = {}
     for entry in Tensors(weight_files(base)).entries.values():
-        if entry.dtype in DTYPES.values():
+        if entry.dtype in NAMES.values():
             sizes[entry.dtype] = sizes.get(entry.dtype, 0) + math.prod(entry.shape)
     return max(sizes, key=lambda d: sizes[d]) if sizes else torch.float32
 
@@ -217,7 +226,7 @@ def _rounded(
 ) -> Iterator[Tensor]:
     """A matrix of the 4-bit base: rounded as for training (a Conv1D's is turned before), and what was learned on it."""
     assert plan.quantisation is not None
-    formats = (DTYPES[plan.quantisation[k]] for k in ("from", "compute"))
+    formats = (NAMES[plan.quantisation[k]] for k in ("from", "compute"))
     weight = weight.T.contiguous() if transposed else weight
     found = dequantised(weight, *formats)
     del weight

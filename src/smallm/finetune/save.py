@@ -19,14 +19,10 @@ from smallm.core import hardware
 from smallm.core.files import read_json, sha256_bytes, sha256_file, write_json
 from smallm.evaluate.identity import ADAPTER_CONFIG, ADAPTER_WEIGHTS, holds_tokenizer, tokenizer_sha256, weights_sha256
 from smallm.finetune.causal import CausalDecoder
+from smallm.tokenizer.directory import COPIED
 
 FORMAT = "smallm-tuned-1"
 GENERATION = "generation_config.json"
-# A tokenizer's files; weights or code beside them are never copied.
-TOKENIZER_FILES = (
-    "tokenizer.json", "tokenizer_config.json", "tokenizer.model", "special_tokens_map.json", "added_tokens.json",
-    "vocab.json", "merges.txt", "vocab.txt", "spiece.model", "chat_template.jinja",
-)  # fmt: skip
 SHARD_BYTES = "5GB"
 
 
@@ -127,7 +123,12 @@ def _save_whole(decoder: CausalDecoder, directory: Path, base: Path) -> None:
     said = read_json(base / "config.json")
     name = str(said.get("dtype") or said.get("torch_dtype") or "float32")
     dtype = getattr(torch, name, torch.float32)
-    state = {k: v.detach().to("cpu", dtype) for k, v in decoder.base.state_dict().items()}
+    stored: dict[tuple[int, torch.Size], torch.Tensor] = {}  # tied tables stay one: Transformers drops ties by storage
+    state = {}
+    for name, tensor in decoder.base.state_dict().items():
+        kept = dtype if tensor.is_floating_point() else tensor.dtype
+        place = (tensor.data_ptr(), tensor.shape)
+        state[name] = stored.setdefault(place, tensor.detach().to("cpu", kept)) if tensor.numel() else tensor
     decoder.base.save_pretrained(str(directory), state_dict=state, max_shard_size=SHARD_BYTES)
     values = read_json(directory / "config.json")
     values |= {"dtype": str(dtype).removeprefix("torch.")}
@@ -142,7 +143,7 @@ def is_from_scratch(base: Path) -> bool:
 
 def copy_tokenizer(source: Path, directory: Path) -> None:
     """The tokenizer's files and the chat template, unchanged."""
-    for name in TOKENIZER_FILES:
+    for name in COPIED:
         if (source / name).is_file() and (source / name).resolve() != (directory / name).resolve():
             shutil.copyfile(source / name, directory / name)
 

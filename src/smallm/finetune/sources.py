@@ -274,7 +274,10 @@ def origin(one: OpenSet, seed: int, hashes: HashCache) -> dict[str, Any]:
     if one.kind == "hub" and not hub.is_local(one.source):
         commit = hub.commit(one.source.hub or "", one.source.revision)
         return {"dataset": one.source.hub, "commit": commit, "subset": one.source.subset, "split": one.source.split}
-    files = hub.local_files(one.source) if one.kind == "hub" else list_files(one.source.path or "", one.where).files
+    if one.kind == "reader":  # which takes folders too
+        files = [f for path in _readers().paths_of(one) for f in list_files(str(path), one.where).files]
+    else:
+        files = hub.local_files(one.source) if one.kind == "hub" else list_files(one.source.path or "", one.where).files
     pinned = [{"path": f.name, "sha256": hashes(f.path), "bytes": f.path.stat().st_size} for f in files]
     if one.kind == "reader":
         return {"files": pinned, "reader": one.source.reader, "version": _readers().version(one.source.reader)}

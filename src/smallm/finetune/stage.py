@@ -22,7 +22,8 @@ from smallm.core.errors import UserError
 from smallm.core.files import new_directory, read_json, sha256_json, write_json
 from smallm.core.run import Run
 from smallm.core.tokenfile import TokenShard, open_shard
-from smallm.evaluate.identity import tokenizer_sha256
+from smallm.evaluate.identity import config_sha256, tokenizer_sha256
+from smallm.evaluate.model_tokenizer import open_tokenizer
 from smallm.finetune.base import base_directory, base_name, base_weights_sha256
 from smallm.finetune.causal import CausalDecoder, load_for_training
 from smallm.finetune.dtypes import DtypePlan, plan_dtypes
@@ -34,7 +35,7 @@ from smallm.plan.shapes import shape_of_config
 from smallm.train import checkpoint, decide, distributed, measure
 from smallm.train.corpus import Corpus, open_masks
 from smallm.train.distributed import World
-from smallm.train.job import State
+from smallm.train.job import State, fits
 from smallm.train.journal import FILES
 from smallm.train.loop import Trainer
 
@@ -83,13 +84,14 @@ def prepared(recipe: Recipe, run: Run) -> tuple[Trainer, dict[str, Any]]:
         checkpoint.claim(directory, key, record)
     fit = _fit(recipe, run, key, base, plan, device, free, world)
     torch.manual_seed(recipe.seed)  # the adapters' first weights
-    decoder = load_for_training(base, settings, device, plan)
+    decoder = load_for_training(base, settings, device, plan, open_tokenizer(None, base))
     train.vocab_size = held_out.vocab_size = decoder.config.vocab_size
     sample = sampler(tokens, base, decoder, settings, list(manifest["end_ids"])) if world.writes else None
     parts = Parts(decoder, train, held_out, directory, device, plan, fit, world, sample)
     trainer = trainer_of(parts, settings, recipe.seed)
     if device.startswith("cuda") and not settings.micro_rows and world.size == 1:
-        tried = measure.fit(trainer)
+        with fits(trainer.job):
+            tried = measure.fit(trainer)
         if tried != fit.micro:
             _remember(run, settings.name, key, replace(fit, micro=tried))
     if world.writes:
@@ -104,8 +106,9 @@ def prepared(recipe: Recipe, run: Run) -> tuple[Trainer, dict[str, Any]]:
 def training_key(recipe: Recipe, manifest: dict[str, Any], base: Path) -> str:
     """What two trainings must share for the one to resume the other's checkpoints."""
     settings = {k: v for k, v in affecting(recipe.finetune).items() if k not in OF_OTHERS}
+    weights, config = base_weights_sha256(base), config_sha256(base)
     return sha256_json(
-        {"finetune": settings, "seed": recipe.seed, "tokens": manifest, "base": base_weights_sha256(base)}
+        {"finetune": settings, "seed": recipe.seed, "tokens": manifest, "base": weights, "config": config}
     )
 
 
@@ -214,7 +217,8 @@ def _write(recipe: Recipe, run: Run, trainer: Trainer, manifest: dict[str, Any])
         for name in FILES:
             if (job.directory / name).exists():
                 shutil.copy2(job.directory / name, partial / name)
-        check_saved(decoder, partial, run=run.path, name=settings.name)
+        with fits(job):
+            check_saved(decoder, partial, run=run.path, name=settings.name, release=trainer.release)
     say(f"{final}: {'an adapter' if settings.method == 'lora' else 'a whole model'}, {count(_bytes(final), 'B')}")
 
 
@@ -225,6 +229,8 @@ def facts_of(recipe: Recipe, trainer: Trainer, manifest: dict[str, Any]) -> dict
     return {
         "name": settings.name,
         "task": settings.task,
+        "system": settings.system,
+        "notice": settings.notice,
         "seed": recipe.seed,
         "steps": state.step,
         "total_steps": job.total,

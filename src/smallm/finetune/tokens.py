@@ -35,16 +35,13 @@ from smallm.core.tokenfile import write_shard
 from smallm.finetune.audit import SHOWN, SPLITS, Audit, Row, audit
 from smallm.finetune.lengths import check_length
 from smallm.finetune.render import Renderer, end_ids_of
+from smallm.tokenizer.directory import COPIED
 from smallm.tokenizer.words import id_dtype
 
 FORMAT = "smallm-examples-1"
 SHARD_TOKENS = 100_000_000
 # Of a base: what decides its tokens, where rows end, and how long they may be. The weights are the training's input.
-TOKENIZER_FILES = (
-    "tokenizer.json", "tokenizer_config.json", "tokenizer.model", "special_tokens_map.json", "added_tokens.json",
-    "vocab.json", "merges.txt", "vocab.txt", "spiece.model", "chat_template.jinja", "chat_template.json", "config.json",
-    "smallm_model.json", "generation_config.json",
-)  # fmt: skip
+TOKENIZER_FILES = (*COPIED, "config.json", "smallm_model.json", "generation_config.json")
 # The code that shapes the tokens: its hash is part of the key (tests hold the list equal to what is imported).
 CODE = {
     "finetune": (
@@ -52,6 +49,7 @@ CODE = {
         "lengths", "readers", "render", "sets", "shown", "sources", "splits", "templates", "tokens",
     ),
     "core": ("tokenfile",),
+    "evaluate": ("templates",),
 }  # fmt: skip
 
 
@@ -317,7 +315,7 @@ def code_sha256(recipe: Recipe) -> str:
     package = resources.files("smallm")
     files = [package / folder / f"{name}.py" for folder, names in CODE.items() for name in names]
     folders = [package / "data"]
-    if any(source.synth for source in recipe.finetune.data):
+    if any(source.synth or source.reader for source in recipe.finetune.data):  # the statutes draw with its draw.py
         folders.append(package / "data" / "synth")
     files += [f for folder in folders for f in folder.iterdir() if f.name.endswith(".py")]
     return sha256_json(sorted([f.name, sha256_bytes(f.read_bytes())] for f in files))

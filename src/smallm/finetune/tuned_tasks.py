@@ -33,6 +33,7 @@ METRICS_OF: dict[str, tuple[str, ...]] = {
     "tagging": ("span_f1", "exact_match"),
 }
 ANSWERS = "answers"
+STATUTES = {"answerable", "citation", "quote", "law"}  # what reader: statutes writes, and its metrics read
 GENERATE = "task: {name}\nkind: generate\ndata: test.jsonl\nprompt: '{{{{prompt}}}}'\nanswer: answer\n"
 METRICS_LINE = "metrics: [bits_per_byte, token_perplexity]\n"
 PERPLEXITY = "task: {name}\nkind: perplexity\ndata: test.jsonl\ntext: '{{{{text}}}}'\n" + METRICS_LINE
@@ -40,7 +41,7 @@ PERPLEXITY = "task: {name}\nkind: perplexity\ndata: test.jsonl\ntext: '{{{{text}
 
 def kind_of(tune: FinetuneConfig, items: Sequence[TestItem]) -> str:
     """What the answers are judged as: the recipe's task, or what the examples themselves say (statutes, tagging)."""
-    if items and all("answerable" in item.fields for item in items):
+    if items and all(isinstance(i.fields.get("answerable"), bool) and i.fields.keys() >= STATUTES for i in items):
         return "statutes"
     if tune.data and all(source.reader == "ner-tagging" for source in tune.data):
         return "tagging"

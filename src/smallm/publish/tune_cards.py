@@ -6,6 +6,7 @@ that lie there now (publish/tune_facts.py asks their hash), else the card says "
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -104,15 +105,15 @@ def is_adapter_card(t: TuneFacts) -> bool:
 # ---- metadata ------------------------------------------------------------------------------------------------------
 
 
-def license_metadata(t: TuneFacts) -> dict[str, Any]:
-    """The common licence of the sets; other, with their names, where there is none."""
+def license_metadata(t: TuneFacts, pretrained_on: Sequence[Source] = ()) -> dict[str, Any]:
+    """The common licence of the sets (and of what the base has read); other, with their names, where there is none."""
     from smallm.publish.cards import license_of_sources
 
     sources = [
         Source(str(s["name"]), str(s["kind"]), str(s["spec"]), s["licence"] or None, None, None, 0, [])
         for s in t.sources
     ]
-    return license_of_sources(sources)
+    return license_of_sources([*pretrained_on, *sources])
 
 
 def examples_metadata(facts: Facts, t: TuneFacts) -> dict[str, Any]:
@@ -129,7 +130,7 @@ def examples_metadata(facts: Facts, t: TuneFacts) -> dict[str, Any]:
         "size_categories": [size_category(rows)],
         "source_datasets": hub_sets(facts) or ["original"],
         "tags": ["smallm", "fine-tuning", *(["synthetic"] if any(s["kind"] == "synth" for s in t.sources) else [])],
-        "configs": [{"config_name": "default", "data_files": [{"split": "train", "path": "examples.parquet"}]}],
+        "configs": [{"config_name": "default", "data_files": [{"split": "all", "path": "examples.parquet"}]}],
     }
 
 
@@ -139,8 +140,10 @@ def tuned_metadata(facts: Facts, t: TuneFacts) -> dict[str, Any]:
 
     tune, adapter = facts.recipe.finetune, is_adapter_card(t)
     named = tune.model if tune.model and is_hub_name(tune.model) else None
+    # Weights made from another's are under that one's licence too, which is not known here.
+    theirs = {"license": "other", "license_name": "that-of-the-base-and-of-the-data"}
     metadata: dict[str, Any] = {
-        **license_metadata(t),
+        **(theirs if tune.model else license_metadata(t, facts.data.sources if facts.data else ())),
         "language": [tune.language],
         "library_name": "peft" if adapter else "transformers",
         "pipeline_tag": "text-generation",

@@ -62,6 +62,12 @@ def environment(variables: Mapping[str, str] | None = None) -> World:
     """The World that a launcher set up; not joined yet. UserError: half an environment, or another engine."""
     found = os.environ if variables is None else variables
     size = _integer(found, "WORLD_SIZE", 1)
+    for variable, engine in OTHER_ENGINES.items():
+        if found.get(variable, "").lower() in ("1", "true"):
+            raise UserError(
+                f"{variable} asks for {engine}; training here is distributed by DistributedDataParallel alone. "
+                "Run `accelerate config` again without it, or start with torchrun."
+            )
     if size == 1:
         return World()
     missing = [name for name in NEEDED if name not in found]
@@ -70,12 +76,6 @@ def environment(variables: Mapping[str, str] | None = None) -> World:
             f"WORLD_SIZE is {size}, but {', '.join(missing)} not set: start several processes with `torchrun "
             "--nproc-per-node N -m smallm.cli run RECIPE` (or `accelerate launch`), which sets them all."
         )
-    for variable, engine in OTHER_ENGINES.items():
-        if found.get(variable, "").lower() in ("1", "true"):
-            raise UserError(
-                f"{variable} asks for {engine}; training here is distributed by DistributedDataParallel alone. "
-                "Run `accelerate config` again without it, or start with torchrun."
-            )
     rank = _integer(found, "RANK", 0)
     return World(rank, size, _integer(found, "LOCAL_RANK", rank))
 

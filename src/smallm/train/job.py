@@ -15,10 +15,11 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from smallm.core.config import TrainConfig
 from smallm.core.console import say
+from smallm.core.errors import UserError
 from smallm.train import checkpoint
 from smallm.train.corpus import Corpus, Piece
 from smallm.train.distributed import World
@@ -89,6 +90,7 @@ class State:
     best_step: int = 0
     since_best: int = 0  # validations
     stopped: bool = False  # early, by `patience`
+    dtype: str = ""  # of the products, on the device that took the last steps
 
 
 @contextmanager
@@ -115,7 +117,7 @@ def validate(job: Job) -> dict[str, float]:
     held_out, model, world = job.validation, job.model, job.world
     if held_out is None:
         return {}
-    n, sums = 0, list[Tensor]()
+    n, sums = 0, [torch.zeros((), dtype=torch.float32, device=job.device)]
     with looking(model):
         for rows in held_out.batches[world.rank :: world.size]:
             ready = job.feed.ready(held_out.corpus.batch(rows, job.feed.rows.context))
@@ -123,15 +125,15 @@ def validate(job: Job) -> dict[str, float]:
             positions = None if batch.single and batch.borders is None else batch.positions_BT
             with job.autocast():
                 inputs = (batch.input_ids_BT, batch.targets_BT, positions, batch.borders, batch.trained_N)
-                sums.append(model.loss_sum(*inputs))
+                sums.append(model.loss_sum(*inputs).float())
             n += batch.n_trained
-    nats = torch.stack([value.double() for value in sums]).sum() if sums else torch.zeros((), dtype=torch.float64)
+    nats = math.fsum(torch.stack(sums).tolist())
     if world.size > 1:
-        nats, counted = world.sum(torch.stack([nats.to(job.device), torch.tensor(float(n)).to(nats)])).tolist()
-        n = int(counted)
-    found = {"validation_loss": float(nats) / max(1, n)}
+        both = world.sum(torch.tensor([nats, float(n)], dtype=torch.float64, device=job.device)).tolist()
+        nats, n = both[0], int(both[1])
+    found = {"validation_loss": nats / max(1, n)}
     if held_out.bytes:
-        found["validation_bits_per_byte"] = float(nats) / math.log(2) / held_out.bytes
+        found["validation_bits_per_byte"] = nats / math.log(2) / held_out.bytes
     return found
 
 
@@ -146,6 +148,15 @@ def diverged(job: Job, step: int, document_ids: list[str], what: str) -> str:
         + (f"The last good checkpoint is {good}. " if good else "No checkpoint was written yet. ")
         + f"Lower {job.section}.learning_rate{muon}, or add {job.section}.warmup_steps."
     )
+
+
+@contextmanager
+def fits(job: Job) -> Iterator[None]:
+    """UserError where the device's memory ran out."""
+    try:
+        yield
+    except torch.OutOfMemoryError as error:
+        raise UserError(out_of_memory(job)) from error
 
 
 def out_of_memory(job: Job) -> str:

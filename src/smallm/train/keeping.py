@@ -76,11 +76,17 @@ def resume(trainer: Trainer) -> bool:
     trainer.optimizers.load(checkpoint.restore_random_state(found.optimizer))
     extra = {k: found.state.pop(k) for k in ("grad_norm", "row_mark")}
     trainer.state = state = State(**found.state)
-    if job.scaler:
+    if job.scaler and state.scale:  # a checkpoint of another arithmetic has none: the scale begins anew
         trainer.scale = LossScale(**state.scale)  # type: ignore[arg-type]
     state.stopped = state.stopped and state.total == job.total
     state.total = job.total
     trainer.grad_norm, trainer.row_mark = extra["grad_norm"], tuple(extra["row_mark"])
+    if state.dtype not in ("", job.dtype):
+        warn(
+            f"steps up to {state.step} were multiplied in {state.dtype}, the rest are in {job.dtype}: another device. "
+            "The result is not bit for bit that of either alone."
+        )
+    state.dtype = job.dtype
     job.feed.rows.cursor = Cursor(**state.cursor)
     job.world.barrier()  # nobody reads any more what is now removed
     trainer.journal.rewind(state.step)

@@ -19,10 +19,10 @@ import torch
 from torch import Tensor
 
 from smallm.core.console import Progress, count, say
-from smallm.core.errors import TrainingDiverged, UserError
+from smallm.core.errors import TrainingDiverged
 from smallm.train import distributed, keeping, measure
 from smallm.train.feed import Global, synchronise
-from smallm.train.job import Job, State, diverged, interrupt_after_the_step, looking, out_of_memory, validate
+from smallm.train.job import Job, State, diverged, fits, interrupt_after_the_step, looking, validate
 from smallm.train.journal import METRICS, SAMPLES, TIMING, Journal
 from smallm.train.memory import memory_in_use
 from smallm.train.optim import Optimizers, clip_gradients
@@ -44,10 +44,10 @@ class Pending:
 
 
 class Trainer:
-    """The loop's state and its steps; `train` drives it."""
+    """The loop's state and its steps; `run` drives it."""
 
     def __init__(self, job: Job) -> None:
-        self.job, self.state = job, State(total=job.total)
+        self.job, self.state = job, State(total=job.total, dtype=job.dtype)
         self.model = distributed.wrap(job.model, job.world)
         self.optimizers = Optimizers(job.model, job.train, job.optimizer)
         self.journal = Journal(job.directory, job.world.writes)
@@ -73,7 +73,7 @@ class Trainer:
         job, train = self.job, self.job.train
         step = self.state.step + 1
         if job.world.size > 1:  # dropout: other draws on every rank, the same after a resume
-            torch.manual_seed((job.feed.rows.seed << 40) + step * job.world.size + job.world.rank)
+            torch.manual_seed(((job.feed.rows.seed << 40) + step * job.world.size + job.world.rank) % (1 << 63))
         loss = self.backward(batch)
         norm = clip_gradients(self.optimizers.parameters, train.grad_clip, self.scale.value)
         # float16 alone asks the device here: whether to take the step depends on it.
@@ -228,14 +228,14 @@ class Trainer:
 
     # ------------------------------------------------------------------ start and run
 
+    def verify(self) -> None:
+        """Compare the chunked loss with the model's own logits, on every start: a resume takes the same road."""
+        with measure.without_trace(self), self.job.autocast():
+            self.job.model.verify(self.job.feed.to_device(self.job.feed.rows.batch(1)))
+
     def start(self) -> None:
-        """Before the first step: seed, compare the loss with the model's own, write row 0."""
-        job = self.job
-        torch.manual_seed(job.feed.rows.seed)  # dropout's draws
-        rows = job.feed.rows
-        cursor, tally = rows.cursor, rows.tally
-        job.model.verify(job.feed.to_device(rows.batch(1)))
-        rows.cursor, rows.tally = cursor, type(tally)()
+        """Before the first step: seed, write row 0."""
+        torch.manual_seed(self.job.feed.rows.seed)  # dropout's draws
         self.saved_at = time.monotonic()
         self.journal.write(METRICS, {"step": 0, "tokens": 0, **self.validate(), **self.score_tasks()})
         self.write_samples()
@@ -250,10 +250,24 @@ class Trainer:
         """Seconds of an eager forward and backward pass of one global batch; changes nothing."""
         return measure.time_a_step(self)
 
+    def release(self) -> None:
+        """Give back the memory of weights, gradients and moments: what was trained is saved and opened again."""
+        self.optimizers.zero_grad()
+        del self.optimizers
+        for p in self.job.model.parameters():
+            p.data = p.data.new_empty(0)
+        if self.job.device.startswith("cuda"):
+            torch.cuda.empty_cache()
+
     def run(self) -> State:
-        """All steps that are left."""
+        """All steps that are left, from the newest checkpoint of the job's directory on."""
+        with fits(self.job):
+            return self._run()
+
+    def _run(self) -> State:
         job = self.job
         job.model.train()
+        self.verify()
         if not keeping.resume(self):
             self.start()
         if self.state.step >= job.total or self.state.stopped:
@@ -274,15 +288,8 @@ class Trainer:
                         raise KeyboardInterrupt
                     if self.state.stopped:
                         break
-        except torch.OutOfMemoryError as error:
-            raise UserError(out_of_memory(job)) from error
         finally:
             bar.close()
         job.world.barrier()
         keeping.finish(self)
         return self.state
-
-
-def train(job: Job) -> State:
-    """Train to the last step, resuming from the newest checkpoint of `job.directory`."""
-    return Trainer(job).run()

@@ -3,7 +3,8 @@
 A record is {english, german, construction, lemmas, held_out}. `construction` names what the sentence shows, joined by
 `+`: its frame (subordinate, passive ...), its tense where it is no present (perfect, modal, future), and separable.
 An English word stands for one German word, and a construction for one rendering, so that a sentence has one right
-translation. Held out from train, and only asked in tests: combinations of lemmas (verb and noun, adjective and noun; a
+translation; but for the few whose English does not tell the past (`They cut the bread.`) or the number (`the sheep`).
+Held out from train, and only asked in tests: combinations of lemmas (verb and noun, adjective and noun; a
 hash decides) and the two combinations of constructions in HELD_OUT_CONSTRUCTIONS; `held_out` says which, in train it
 is "". All text is written for smallm (licence: that of this package).
 """

@@ -1,0 +1,106 @@
+"""docs/real-data.md: a from-scratch model of ours tuned on real data, base against tuned, from the runs' own files.
+
+The recipes are in benchmarks/real/. Copy them beside a folder `data/` with the corpora, and run them there:
+
+    smallm run bilingual.yaml && smallm run tweets.yaml && smallm run entities.yaml && smallm run statutes.yaml
+    python tools/real_data.py runs/bilingual runs/tweets runs/entities runs/statutes
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+from smallm.core.console import count, duration
+from smallm.publish.report import markdown_block
+
+ROOT = Path(__file__).resolve().parents[1]
+PAGE = ROOT / "docs" / "real-data.md"
+SHOWN = (("Gained most", "best"), ("Gained least or lost most", "worst"), ("Drawn at random", "random"))
+EACH = 2
+HEAD = """\
+# Fine-tuning on real data, measured
+
+A small model that `smallm run` trained from scratch, tuned on three data sets that people wrote. It is far too small
+for them, and this page shows what it then does: nothing was left out for being weak. One seed each.
+
+Written by `python tools/real_data.py` from the runs' files, commit {commit}, on {machine}.
+
+The base: {base}
+"""
+
+
+def main() -> None:
+    if len(sys.argv) < 3:
+        raise SystemExit(__doc__)
+    base, *tuned = map(Path, sys.argv[1:])
+    commit = subprocess.run(["git", "rev-parse", "--short=10", "HEAD"], cwd=ROOT, capture_output=True, text=True)
+    facts = read(base / "base" / "smallm.json")
+    machine = facts["machine"]
+    text = HEAD.format(
+        commit=commit.stdout.strip(),
+        machine=f"{machine['cpu']}, {machine['cores']} cores",
+        base=base_words(base, facts),
+    )
+    PAGE.write_text(text + "".join(section(run) for run in tuned), "utf-8")
+
+
+def read(path: Path) -> Any:
+    return json.loads(path.read_text("utf-8"))
+
+
+def base_words(run: Path, facts: dict[str, Any]) -> str:
+    """One sentence on the base."""
+    sources = ", ".join(row["name"] for row in read(run / "data" / "manifest.json")["sources"])
+    return (
+        f"{count(facts['parameters'])} parameters, {count(facts['tokens_seen'])} tokens of {sources} in "
+        f"{duration(facts['train_seconds'])}."
+    )
+
+
+def section(run: Path) -> str:
+    """A run's verdict, figures, slices and examples."""
+    (path,) = (run / "eval").glob("*/verdict.json")
+    verdict, facts = read(path), read(run / "tuned" / path.parent.name / "smallm.json")
+    lines = (run / "report" / "index.md").read_text("utf-8").splitlines()
+    here, after = lines.index("## Base against tuned"), lines.index("## What was tuned")
+    kept = [line for line in lines[here + 1 : after] if not line.startswith("![") and "From [eval/" not in line]
+    figures = "\n".join(kept).strip()
+    while "\n\n\n" in figures:
+        figures = figures.replace("\n\n\n", "\n\n")
+    rank = read(run / "tuned" / path.parent.name / "adapter_config.json")["r"]
+    trained = (
+        f"LoRA, rank {rank}; {count(facts['tokens_seen'])} tokens, {count(facts['trained_tokens'])} of "
+        f"them answers, {facts['epochs']:.2g} epochs, {duration(facts['train_seconds'])}; {verdict['items']} of "
+        f"{verdict['test_items']} test items."
+    )
+    parts = [f"\n## {run.name}\n", verdict["sentence"] + "\n", trained + "\n", figures + "\n"]
+    for title, group in SHOWN:
+        rows = verdict["examples"].get(group, [])[:EACH]
+        parts += [f"### {title}\n"] * bool(rows) + [example(row) for row in rows]
+    return "\n".join(parts)
+
+
+def example(row: dict[str, Any]) -> str:
+    """What was asked, what is right, what base and tuned said."""
+    asked = "\n".join(m["content"] for m in row["messages"])
+    said = [("right", row["answer"]), ("base", row["a"]["text"]), ("tuned", row["b"]["text"])]
+    return "\n\n".join([markdown_block(shortened(asked)), *(f"- {who}: {one_line(text)}" for who, text in said)]) + "\n"
+
+
+def shortened(text: str, most: int = 700) -> str:
+    """The beginning and the end of a long text; what is left out is said."""
+    return (
+        text if len(text) <= most else f"{text[: most // 2]}\n[… {len(text) - most} characters …]\n{text[-most // 2 :]}"
+    )
+
+
+def one_line(text: str) -> str:
+    return markdown_block(shortened(" / ".join(text.split("\n")) or "(nothing)", 400)).removeprefix("> ")
+
+
+if __name__ == "__main__":
+    main()
