@@ -173,7 +173,7 @@ def test_without_that_switch_a_processor_with_avx512_bf16_repacks(base: Path) ->
 
 def test_a_small_model_in_4_bits_is_advised_against(base: Path, capsys: pytest.CaptureFixture[str]) -> None:
     tuned(base, load_in_4bit=True)
-    assert "below 1B LoRA on 16-bit weights is the better choice" in capsys.readouterr().err
+    assert "below 1B, LoRA on 16-bit weights is better" in capsys.readouterr().err
     assert advise(999_999_999, FinetuneConfig(load_in_4bit=True))
     assert not advise(1_000_000_000, FinetuneConfig(load_in_4bit=True))
     assert not advise(1_000, FinetuneConfig())

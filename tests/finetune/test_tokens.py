@@ -294,7 +294,7 @@ def test_the_code_is_in_the_key_and_of_generators_only_where_they_are_used(
     recipe, run = make()
     synth = replace(recipe, finetune=replace(recipe.finetune, data=[TuneSource(synth="translation")]))
     copy = tmp_path / "smallm"
-    for folder in ("finetune", "core", "data"):
+    for folder in ("finetune", "core", "data", "evaluate"):
         shutil.copytree(SRC / folder, copy / folder, ignore=shutil.ignore_patterns("__pycache__"))
     monkeypatch.setattr(tokens.resources, "files", lambda name: copy)
     before = key(recipe, run), key(synth, run)
