@@ -15,12 +15,9 @@ from pathlib import Path
 from typing import Any
 
 from smallm.core.console import count, duration
-from smallm.publish.report import markdown_block
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGE = ROOT / "docs" / "real-data.md"
-SHOWN = (("Gained most", "best"), ("Gained least or lost most", "worst"), ("Drawn at random", "random"))
-EACH = 2
 HEAD = """\
 # Fine-tuning on real data, measured
 
@@ -62,7 +59,7 @@ def base_words(run: Path, facts: dict[str, Any]) -> str:
 
 
 def section(run: Path) -> str:
-    """A run's verdict, figures, slices and examples."""
+    """A run's verdict, figures and slices. No examples: the texts are others'."""
     (path,) = (run / "eval").glob("*/verdict.json")
     verdict, facts = read(path), read(run / "tuned" / path.parent.name / "smallm.json")
     lines = (run / "report" / "index.md").read_text("utf-8").splitlines()
@@ -78,28 +75,7 @@ def section(run: Path) -> str:
         f"{verdict['test_items']} test items."
     )
     parts = [f"\n## {run.name}\n", verdict["sentence"] + "\n", trained + "\n", figures + "\n"]
-    for title, group in SHOWN:
-        rows = verdict["examples"].get(group, [])[:EACH]
-        parts += [f"### {title}\n"] * bool(rows) + [example(row) for row in rows]
     return "\n".join(parts)
-
-
-def example(row: dict[str, Any]) -> str:
-    """What was asked, what is right, what base and tuned said."""
-    asked = "\n".join(m["content"] for m in row["messages"])
-    said = [("right", row["answer"]), ("base", row["a"]["text"]), ("tuned", row["b"]["text"])]
-    return "\n\n".join([markdown_block(shortened(asked)), *(f"- {who}: {one_line(text)}" for who, text in said)]) + "\n"
-
-
-def shortened(text: str, most: int = 700) -> str:
-    """The beginning and the end of a long text; what is left out is said."""
-    return (
-        text if len(text) <= most else f"{text[: most // 2]}\n[… {len(text) - most} characters …]\n{text[-most // 2 :]}"
-    )
-
-
-def one_line(text: str) -> str:
-    return markdown_block(shortened(" / ".join(text.split("\n")) or "(nothing)", 400)).removeprefix("> ")
 
 
 if __name__ == "__main__":
