@@ -14,7 +14,11 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from smallm.core.console import count, duration
+from smallm.core.console import count
+from smallm.core.recipe import load_recipe
+from smallm.core.run import Run
+from smallm.publish.facts import read_facts
+from smallm.publish.words import machine_in_words
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGE = ROOT / "docs" / "real-data.md"
@@ -24,7 +28,8 @@ HEAD = """\
 A small model that `smallm run` trained from scratch, tuned on three data sets that people wrote. It is far too small
 for them, and this page shows what it then does: nothing was left out for being weak. One seed each.
 
-Written by `python tools/real_data.py` from the runs' files, commit {commit}, on {machine}.
+Written by `python tools/real_data.py` (commit {commit}) from the runs' files; the machine: {machine}. Figures are
+scores alone; times are in [the log](../LOG.md).
 
 The base: {base}
 """
@@ -35,13 +40,8 @@ def main() -> None:
         raise SystemExit(__doc__)
     base, *tuned = map(Path, sys.argv[1:])
     commit = subprocess.run(["git", "rev-parse", "--short=10", "HEAD"], cwd=ROOT, capture_output=True, text=True)
-    facts = read(base / "base" / "smallm.json")
-    machine = facts["machine"]
-    text = HEAD.format(
-        commit=commit.stdout.strip(),
-        machine=f"{machine['cpu']}, {machine['cores']} cores",
-        base=base_words(base, facts),
-    )
+    facts = read_facts(load_recipe(base / "recipe.yaml", []), Run(base))
+    text = HEAD.format(commit=commit.stdout.strip(), machine=machine_in_words(facts), base=base_words(base))
     PAGE.write_text(text + "".join(section(run) for run in tuned), "utf-8")
 
 
@@ -49,13 +49,11 @@ def read(path: Path) -> Any:
     return json.loads(path.read_text("utf-8"))
 
 
-def base_words(run: Path, facts: dict[str, Any]) -> str:
+def base_words(run: Path) -> str:
     """One sentence on the base."""
+    facts = read(run / "base" / "smallm.json")
     sources = ", ".join(row["name"] for row in read(run / "data" / "manifest.json")["sources"])
-    return (
-        f"{count(facts['parameters'])} parameters, {count(facts['tokens_seen'])} tokens of {sources} in "
-        f"{duration(facts['train_seconds'])}."
-    )
+    return f"{count(facts['parameters'])} parameters, {count(facts['tokens_seen'])} tokens of {sources}."
 
 
 def section(run: Path) -> str:
@@ -71,7 +69,7 @@ def section(run: Path) -> str:
     rank = read(run / "tuned" / path.parent.name / "adapter_config.json")["r"]
     trained = (
         f"LoRA, rank {rank}; {count(facts['tokens_seen'])} tokens, {count(facts['trained_tokens'])} of "
-        f"them answers, {facts['epochs']:.2g} epochs, {duration(facts['train_seconds'])}; {verdict['items']} of "
+        f"them answers, {facts['epochs']:.2g} epochs; {verdict['items']} of "
         f"{verdict['test_items']} test items."
     )
     parts = [f"\n## {run.name}\n", verdict["sentence"] + "\n", trained + "\n", figures + "\n"]

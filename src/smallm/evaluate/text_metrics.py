@@ -60,6 +60,12 @@ def found_label(prediction: str, labels: Sequence[str]) -> int | None:
     return None if best is None else best[2]
 
 
+def class_of(answer: str, labels: Sequence[str]) -> int | None:
+    """The index of the label that an answer is, or (one that gives reasons too) that stands in it first."""
+    answer = answer.strip()
+    return labels.index(answer) if answer in labels else found_label(answer, labels)
+
+
 # ---- corpus metrics: statistics of each item, and the score of their sums ------------------------------------------
 
 ScoreOfSums = Callable[[np.ndarray], np.ndarray]

@@ -21,7 +21,7 @@ from typing import Any
 
 from smallm.core.config import FinetuneConfig, TuneSource
 from smallm.core.errors import UserError
-from smallm.evaluate.text_metrics import found_label
+from smallm.evaluate.text_metrics import class_of
 from smallm.finetune import columns, templates
 from smallm.finetune.columns import Columns, Names, kept_fields
 from smallm.finetune.conversations import PARTS, is_turns, read_turns, turns_field
@@ -292,12 +292,11 @@ def _instances(record: Record, place: str) -> Iterator[tuple[Record, str]]:
 
 def _check_scorable(answer: str, label: str, labels: Sequence[str], place: str) -> None:
     """UserError for an answer in which scoring would not find its class: said now, not after the training."""
-    answer = answer.strip()
-    found = labels.index(answer) if answer in labels else found_label(answer, labels)
+    found = class_of(answer, labels)
     if found is None or labels[found] != label:
         said = "no class" if found is None else f"the class {labels[found]!r} first"
         raise UserError(
-            f"{place}: the answer {answer[:60]!r} names {said}, and its label is {label!r}: it could not be scored. "
+            f"{place}: the answer {answer.strip()[:60]!r} names {said}, and its label is {label!r}: it could not be scored. "
             "Let the `answer` template end in {{label}}, with no other class before it."
         )
 

@@ -20,7 +20,7 @@ from smallm.evaluate.metrics import metric_info
 from smallm.evaluate.run_tasks import ItemRecord, TaskResult
 from smallm.evaluate.summary import summarise_task
 from smallm.evaluate.tasks import Item, Task, TaskSpec, parse_task
-from smallm.evaluate.text_metrics import found_label
+from smallm.evaluate.text_metrics import class_of
 from smallm.finetune.asked import Asked, TestItem
 
 # Kind -> the metrics of its written answers; the first one decides.
@@ -111,12 +111,11 @@ def _gold(item: TestItem, labels: Sequence[str]) -> int | None:
     """The item's class: its answer, or (an answer that gives reasons too) the class that stands in it first."""
     if not labels:
         return None
-    answer = item.answer.strip()
-    found = labels.index(answer) if answer in labels else found_label(answer, labels)
+    found = class_of(item.answer, labels)
     said = item.fields.get("label")
     if found is None or (said in labels and labels[found] != said):
         raise UserError(
-            f"test item {item.id}: the answer {answer[:60]!r} is none of the classes ({', '.join(labels[:8])}"
+            f"test item {item.id}: the answer {item.answer.strip()[:60]!r} is none of the classes ({', '.join(labels[:8])}"
             f"{', …' if len(labels) > 8 else ''}). Name them all in finetune.labels, or choose another task."
         )
     return found
