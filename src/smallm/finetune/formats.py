@@ -296,7 +296,7 @@ def _check_scorable(answer: str, label: str, labels: Sequence[str], place: str) 
     if found is None or labels[found] != label:
         said = "no class" if found is None else f"the class {labels[found]!r} first"
         raise UserError(
-            f"{place}: the answer {answer.strip()[:60]!r} names {said}, and its label is {label!r}: it could not be scored. "
+            f"{place}: the answer {answer[:60]!r} names {said}, and its label is {label!r}: it could not be scored. "
             "Let the `answer` template end in {{label}}, with no other class before it."
         )
 

@@ -115,7 +115,7 @@ def _gold(item: TestItem, labels: Sequence[str]) -> int | None:
     said = item.fields.get("label")
     if found is None or (said in labels and labels[found] != said):
         raise UserError(
-            f"test item {item.id}: the answer {item.answer.strip()[:60]!r} is none of the classes ({', '.join(labels[:8])}"
+            f"test item {item.id}: the answer {item.answer[:60]!r} is none of the classes ({', '.join(labels[:8])}"
             f"{', …' if len(labels) > 8 else ''}). Name them all in finetune.labels, or choose another task."
         )
     return found
