@@ -52,6 +52,12 @@ def test_the_warped_distribution_is_that_of_transformers(
         assert ((ours > 0) != (theirs > 0)).sum() <= 1
 
 
+def test_a_top_p_just_below_one_keeps_the_tail() -> None:
+    logits = torch.randn(3, 32, generator=torch.Generator().manual_seed(0)) * 6
+    kept = warp(logits, SamplingConfig(temperature=1.0, top_p=1 - 2**-53))
+    assert torch.equal(kept, logits)
+
+
 def test_draws_have_the_frequencies_of_the_distribution() -> None:
     p = torch.tensor([0.5, 0.25, 0.0, 0.2, 0.05])
     sampling, n = SamplingConfig(temperature=1.0), 20_000

@@ -76,10 +76,11 @@ def warp(logits_BV: Tensor, sampling: SamplingConfig) -> Tensor:
         least_B1 = torch.topk(logits_BV, sampling.top_k).values[:, -1:]
         logits_BV = logits_BV.masked_fill(logits_BV < least_B1, -math.inf)
     if sampling.top_p < 1:
-        sorted_BV, order_BV = torch.sort(logits_BV, descending=True)
-        p_BV = torch.softmax(sorted_BV, dim=-1)
-        # A token goes when those before it reach top_p already.
-        gone_BV = (p_BV.cumsum(-1) - p_BV) >= sampling.top_p
+        sorted_BV, order_BV = torch.sort(logits_BV)
+        # A token goes when it and all less likely ones weigh no more than what top_p leaves. Summed from the least
+        # on: the other way round the sum is 1 to the last bit long before the tail, which would go with any top_p.
+        gone_BV = torch.softmax(sorted_BV, dim=-1).cumsum(-1) <= 1 - sampling.top_p
+        gone_BV[:, -1] = False
         logits_BV = logits_BV.masked_fill(torch.zeros_like(gone_BV).scatter(1, order_BV, gone_BV), -math.inf)
     if sampling.min_p > 0:
         # p < min_p * max p, in logarithms
