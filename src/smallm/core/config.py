@@ -313,14 +313,13 @@ class Recipe:
 def affecting(section: Any) -> Any:
     """`section` as plain JSON data, without the fields that do not affect the result."""
     if dataclasses.is_dataclass(section) and not isinstance(section, type):
-        kept = {
+        # Where the best step is kept, or patience ends the run, this key says which steps those can be.
+        picked = getattr(section, "keep_best", False) or getattr(section, "patience", 0)
+        return {
             f.name: affecting(getattr(section, f.name))
             for f in dataclasses.fields(section)
-            if f.metadata.get("affects", True)
+            if f.metadata.get("affects", True) or (picked and f.name == "validate_every")
         }
-        if getattr(section, "keep_best", False) or getattr(section, "patience", 0):
-            kept["validate_every"] = section.validate_every  # which steps can be the best one, or the last
-        return kept
     if isinstance(section, (list, tuple)):
         return [affecting(x) for x in section]
     return section
