@@ -128,6 +128,7 @@ def generate(
     stop: Stop = [],  # noqa: B006
     seed: Seed = 0,
     greedy: Greedy = False,
+    load_in_4bit: Annotated[bool, typer.Option("--load-in-4bit", help="NF4, double quantisation.")] = False,
     json: JsonOption = False,
 ) -> None:
     """Continue a prompt, streaming to stdout."""
@@ -144,7 +145,7 @@ def generate(
         "seed": seed,
         "greedy": greedy,
     }
-    generate_command(model, prompt, options, as_json=json)
+    generate_command(model, prompt, options, as_json=json, load_in_4bit=load_in_4bit)
 
 
 @app.command()
@@ -159,6 +160,23 @@ def chat(
     from smallm.commands.talk import chat_command
 
     chat_command(model, {"max_new_tokens": max_new_tokens, "temperature": temperature, "seed": seed})
+
+
+@app.command("import")
+@guarded
+def import_(
+    model: Annotated[str, typer.Argument(metavar="MODEL", help="A directory, a Hub name, or a .bin of llama2.c.")],
+    out: Annotated[Path | None, typer.Option(metavar="DIR", help="Default: models/ and the model's name.")] = None,
+    tokenizer: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="llama2.c: its tok*.bin; default: the one beside it.")
+    ] = None,
+    revision: Annotated[str | None, typer.Option(help="Of a Hub model: its commit, tag or branch.")] = None,
+    json: JsonOption = False,
+) -> None:
+    """Take a model of others, checked, as a directory here."""
+    from smallm.commands.import_model import import_command
+
+    import_command(model, out=out, tokenizer=tokenizer, revision=revision, as_json=json)
 
 
 @app.command("eval")

@@ -23,6 +23,7 @@ from smallm.core.errors import UserError
 from smallm.core.files import read_json, sha256_file, write_json
 from smallm.evaluate import local_models
 from smallm.evaluate.scorer import TextScorer, load_scorer
+from smallm.model import stored
 
 OURS, OTHERS = ("llama", "gpt2"), ("gpt_neox", "gemma2")
 WINDOW = 48
@@ -71,18 +72,18 @@ def test_a_wrong_request_for_a_window_or_dtype_or_device_names_the_rule(models: 
 def test_auto_is_the_checkpoints_dtype_where_the_hardware_has_it(
     stored: str, device: str, hardware: bool, chosen: torch.dtype, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr(local_models, "has_bf16", lambda _: hardware)
+    monkeypatch.setattr(stored, "has_bf16", lambda _: hardware)
     write_json(tmp_path / "config.json", {"dtype": stored})
-    assert local_models.pick_dtype("auto", tmp_path, torch.device(device)) is chosen
-    assert local_models.pick_dtype("fp16", tmp_path, torch.device(device)) is torch.float16
+    assert stored.pick_dtype("auto", tmp_path, torch.device(device)) is chosen
+    assert stored.pick_dtype("fp16", tmp_path, torch.device(device)) is torch.float16
 
 
 def test_a_configuration_that_names_no_dtype_leaves_it_to_the_weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     make_model(tmp_path).to(torch.bfloat16).save_pretrained(tmp_path)
     values = read_json(tmp_path / "config.json")
     write_json(tmp_path / "config.json", {k: v for k, v in values.items() if k not in ("dtype", "torch_dtype")})
-    monkeypatch.setattr(local_models, "has_bf16", lambda _: True)
-    assert local_models.pick_dtype("auto", tmp_path, torch.device("cpu")) is torch.bfloat16
+    monkeypatch.setattr(stored, "has_bf16", lambda _: True)
+    assert stored.pick_dtype("auto", tmp_path, torch.device("cpu")) is torch.bfloat16
 
 
 @pytest.mark.parametrize("family", ["llama", "gpt_neox"])
