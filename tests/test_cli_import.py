@@ -30,7 +30,8 @@ def _somewhere_else(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_directory_is_taken_as_it_is_with_its_tokenizer_and_a_record(tmp_path: Path) -> None:
-    source = make_directory(tmp_path / "theirs", "llama")
+    source = tmp_path / "theirs"
+    make_directory(source, "llama")
     (source / "modeling_own.py").write_text("raise SystemExit")
     (source / "pytorch_model.bin").write_bytes(b"never copied")
     result = smallm("import", str(source), "--json")
@@ -102,7 +103,8 @@ def _other_tokenizer(source: Path) -> None:
     ],
 )
 def test_what_does_not_fit_is_refused_and_nothing_is_left(change: Any, said: str, tmp_path: Path) -> None:
-    source = make_directory(tmp_path / "theirs", "llama")
+    source = tmp_path / "theirs"
+    make_directory(source, "llama")
     change(source)
     result = smallm("import", str(source))
     assert result.exit_code == 2
@@ -157,7 +159,8 @@ def test_near_misses(name: str, right: str) -> None:
 
 
 def test_a_family_that_our_decoder_does_not_know_generates_through_transformers(tmp_path: Path) -> None:
-    source = make_directory(tmp_path / "theirs", "gpt_neox")
+    source = tmp_path / "theirs"
+    make_directory(source, "gpt_neox")
     result = smallm("generate", str(source), "the", "--greedy", "--max-new-tokens", "5", "--json")
     assert result.exit_code == 0, result.stderr
     assert "through Transformers" in result.stderr

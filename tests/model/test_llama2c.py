@@ -1,4 +1,4 @@
-"""Laws of llama2.c's files: the published model and its tokenizer come out as they are, what is no such file is named."""
+"""Laws of llama2.c's files: model and tokenizer come out as they were published; what is no such file is named."""
 
 from __future__ import annotations
 
