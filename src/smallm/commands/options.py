@@ -16,9 +16,7 @@ SETTINGS: dict[str, Any] = {
 }
 
 RecipeArg = Annotated[str, typer.Argument(metavar="RECIPE", help="A YAML file, a run, or a packaged recipe's name.")]
-ModelArg = Annotated[
-    str, typer.Argument(metavar="MODEL", help="A run (runs/quickstart), a model directory, a Hub name.")
-]
+ModelArg = Annotated[str, typer.Argument(metavar="MODEL", help="A run (runs/quickstart), a directory, a Hub name.")]
 SetOption = Annotated[list[str], typer.Option("--set", metavar="KEY=VALUE", help="Override a key; repeatable.")]
 DataOption = Annotated[
     list[str], typer.Option("--data", metavar="DIR", help="Where the suites' files lie; repeatable.")
