@@ -84,10 +84,11 @@ def _noisy(model: Any) -> Any:
 
 
 def _greedy(model: Any, prompt: list[int], n: int) -> list[int]:
-    """Transformers' greedy text."""
+    """Transformers' greedy text. Without its cache: that keeps LongRoPE's short keys where the text has become long."""
     out = model.generate(
-        torch.tensor([prompt]), attention_mask=torch.ones(1, len(prompt)), max_new_tokens=n, do_sample=False
-    )
+        torch.tensor([prompt]), attention_mask=torch.ones(1, len(prompt)), max_new_tokens=n, do_sample=False,
+        use_cache=False,
+    )  # fmt: skip
     return out[0, len(prompt) :].tolist()
 
 

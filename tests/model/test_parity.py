@@ -190,9 +190,10 @@ def test_generation_goes_on_beyond_them_as_the_full_forward_pass_does(name: str,
     text = list(generate_ids(ours, prompt, sampling))
     for n in (0, 6, 7, 11):
         assert int(ours(torch.tensor([prompt + text[:n]]))[0, -1].argmax()) == text[n]
+    # Transformers 5.17 keeps keys that LongRoPE rotated for short texts in its cache when the text has become long.
     out = theirs.generate(
         torch.tensor([prompt]), attention_mask=torch.ones(1, length), max_new_tokens=12, do_sample=False,
-        eos_token_id=None,
+        eos_token_id=None, use_cache="Phi-3.5" not in name,
     )  # fmt: skip
     assert out[0, length:].tolist() == text
     # A row beside a short one is what it is alone.
