@@ -9,7 +9,7 @@ tensor at a time (model/stored.py). No pickle: safetensors only.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -26,7 +26,7 @@ from smallm.model.hf_config import NotExpressed, read_values, refused_by, write_
 from smallm.model.layouts import FAMILIES, OF_PRESET, Family, Row
 from smallm.model.presets import complete, from_dict
 from smallm.model.resolve import CONFIG, OWN_CONFIG, WEIGHTS
-from smallm.model.stored import stored_tensors
+from smallm.model.stored import copy_out, stored_tensors
 
 # Ids of <|endoftext|> and <|pad|> in every tokenizer that smallm trains.
 SPECIAL_IDS = {"bos_token_id": 0, "eos_token_id": 0, "pad_token_id": 1}
@@ -174,9 +174,16 @@ def load_pretrained(
     with torch.device("meta"):
         decoder = Decoder(config)
     state: dict[str, Tensor] = {}
-    for row, parts in _mapped(directory, decoder):
-        for ours, part in parts.items():
-            _keep(state, ours, part, dtype, device, directory, row)
+    for row, parts, forget in _mapped(directory, decoder):
+        for name, part in parts.items():
+            if name not in state:
+                state[name] = torch.empty(part.shape, dtype=dtype, device=device)
+                copy_out(state[name], part, forget)
+            elif not torch.equal(state[name], part.to(device=device, dtype=dtype)):
+                raise UserError(
+                    f"{directory}: {row.theirs} is not equal to the layer before it, but shared_layers in config.json "
+                    "says that they share their weights. Set it to 1 there to load each layer by itself."
+                )
     decoder.load_state_dict(state, strict=False, assign=True)
     for parameter in decoder.parameters():
         parameter.requires_grad_(True)
@@ -199,12 +206,12 @@ def check_stored(directory: Path | str) -> ModelConfig:
     return config
 
 
-def _mapped(directory: Path, decoder: Decoder) -> Iterator[tuple[Row, dict[str, Tensor]]]:
-    """Each tensor of the directory as views that are ours, good until the next one. UserError: as `load_pretrained`."""
+def _mapped(directory: Path, decoder: Decoder) -> Iterator[tuple[Row, dict[str, Tensor], Callable[[], None]]]:
+    """Each tensor of the directory as views that are ours, and what gives back its pages. UserError: as above."""
     shapes = {name: p.shape for name, p in decoder.named_parameters()}
     rows, ignored = _layout(directory, decoder.config, shapes)
     expected, surplus = {row.theirs: row for row in rows}, []
-    for name, tensor in stored_tensors(directory):
+    for name, tensor, forget in stored_tensors(directory):
         row = expected.pop(_canonical(name, expected), None)
         if row is None:
             if not name.endswith(ignored):
@@ -214,27 +221,8 @@ def _mapped(directory: Path, decoder: Decoder) -> Iterator[tuple[Row, dict[str, 
             parts = import_tensor(row, tensor, shapes)
         except ValueError as error:
             raise UserError(f"{directory}: {error}. Weights and configuration come from different models.") from None
-        yield row, parts
+        yield row, parts, forget
     _check_complete(directory, expected, surplus)
-
-
-def _keep(
-    state: dict[str, Tensor],
-    name: str,
-    part: Tensor,
-    dtype: torch.dtype,
-    device: torch.device | str,
-    directory: Path,
-    row: Row,
-) -> None:
-    """Copy a tensor out of the mapped file. UserError where layers that share a block are not equal."""
-    if name not in state:
-        state[name] = torch.empty(part.shape, dtype=dtype, device=device).copy_(part)
-    elif not torch.equal(state[name], part.to(device=device, dtype=dtype)):
-        raise UserError(
-            f"{directory}: {row.theirs} is not equal to the layer before it, but shared_layers in config.json says "
-            "that they share their weights. Set it to 1 there to load each layer by itself."
-        )
 
 
 def _check_complete(directory: Path, expected: dict[str, Row], surplus: list[str]) -> None:

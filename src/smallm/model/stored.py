@@ -1,7 +1,7 @@
 """The tensors of a model directory, one at a time, memory-mapped: model.safetensors or the shards of its index.
 
-Each tensor is a view of the mapped file, good until the next one is asked for: whoever wants to keep it copies it. Its
-pages are given back then, so that a model costs the memory of its weights and not that of its file as well.
+Each tensor is a view of the mapped file: whoever wants to keep it copies it, piece by piece (`copy_out`), and what was
+read is given back, so that a model costs the memory of its weights and not that of its file as well.
 """
 
 from __future__ import annotations
@@ -9,7 +9,8 @@ from __future__ import annotations
 import json
 import math
 import mmap
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,7 @@ DTYPES = {
 }  # fmt: skip
 
 
+PIECE = 8 << 20  # bytes
 # As recipes, options and config.json spell what weights are computed in.
 NAMES = {
     "float32": torch.float32, "fp32": torch.float32, "F32": torch.float32,
@@ -58,16 +60,27 @@ def stored_files(directory: Path) -> list[Path]:
     return [directory / name for name in names]
 
 
-def stored_tensors(directory: Path) -> Iterator[tuple[str, Tensor]]:
-    """(name, tensor) of every tensor of the directory, in the order of the files."""
+def stored_tensors(directory: Path) -> Iterator[tuple[str, Tensor, Callable[[], None]]]:
+    """(name, tensor, forget) of every tensor, in the order of the files; `forget` gives its pages back."""
     for path in stored_files(directory):
         header, begin = _header(path)
         with open(path, "rb") as f:
             mapped = mmap.mmap(f.fileno(), 0, access=mmap.ACCESS_COPY)  # closed with the last view of it
         for name, facts in sorted(header.items(), key=lambda item: item[1]["data_offsets"]):
             start, end = (begin + offset for offset in facts["data_offsets"])
-            yield name, _view(path, mapped, name, facts, start)
+            yield name, _view(path, mapped, name, facts, start), partial(_give_back, mapped, start, end)
             _give_back(mapped, start, end)
+
+
+def copy_out(target: Tensor, source: Tensor, forget: Callable[[], None]) -> None:
+    """Fill `target` from a mapped tensor of any type and stride, without having more than a piece of it in memory."""
+    if not source.numel():
+        return
+    dim = 1 if source.ndim == 2 and source.stride(1) > source.stride(0) else 0
+    length = max(1, PIECE * source.shape[dim] // (source.numel() * source.element_size()))
+    for ours, theirs in zip(target.split(length, dim), source.split(length, dim), strict=True):
+        ours.copy_(theirs)
+        forget()
 
 
 def _header(path: Path) -> tuple[dict[str, Any], int]:
