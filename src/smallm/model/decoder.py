@@ -230,6 +230,10 @@ class Decoder(nn.Module):
     `embed.weight`: `parameters()` gives it once, `state_dict()` twice.
     """
 
+    cos_TR: Tensor | None
+    sin_TR: Tensor | None
+    waves_TD: Tensor | None
+
     def __init__(self, config: ModelConfig, seed: int = 0) -> None:
         super().__init__()
         self.config = config = complete(config, 0)
