@@ -29,7 +29,7 @@ DTYPES = {
 }  # fmt: skip
 
 
-PIECE = 8 << 20  # bytes
+PIECE = 1 << 20  # bytes
 # As recipes, options and config.json spell what weights are computed in.
 NAMES = {
     "float32": torch.float32, "fp32": torch.float32, "F32": torch.float32,
