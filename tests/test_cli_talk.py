@@ -47,7 +47,7 @@ def model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     recipe = Recipe(name="x", description="tells stories", prompts=["Once", "One morning", "There was", "never shown"])
     write_text(tmp_path / "runs" / "x" / "recipe.yaml", dump_recipe(recipe))
     loaded = SimpleNamespace(path=base, tokenizer=Letters(), config=SimpleNamespace(context=64))
-    monkeypatch.setattr(load, "load_model", lambda path: loaded)
+    monkeypatch.setattr(load, "load_model", lambda path, **_: loaded)
     monkeypatch.setattr(generate, "generate_text", fake_text)
     monkeypatch.chdir(tmp_path)
     PROMPTS.clear()

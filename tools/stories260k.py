@@ -14,16 +14,13 @@ import gzip
 import json
 import re
 import shutil
-import struct
 import subprocess
 import sys
 import tempfile
 from pathlib import Path
 from typing import Any
 
-from tokenizers import AddedToken, Tokenizer, decoders, models, normalizers, processors
-
-SPACE = "\u2581"
+from smallm.tokenizer.llama2c import read_llama2c_tokenizer, write_llama2c_tokenizer
 
 
 def make_model(folder: Path, data: Path) -> Path:
@@ -31,48 +28,9 @@ def make_model(folder: Path, data: Path) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     for name in ("config.json", "model.safetensors"):
         shutil.copyfile(data / "models" / "stories260K-hf-derived" / name, folder / name)
-    tokenizer = read_tokenizer(data / "models" / "stories260K" / "tok512.bin")
-    tokenizer.save(str(folder / "tokenizer.json"))
-    config = {
-        "tokenizer_class": "PreTrainedTokenizerFast",
-        "bos_token": "<s>",
-        "eos_token": "</s>",
-        "unk_token": "<unk>",
-        "clean_up_tokenization_spaces": False,
-        "model_max_length": 512,
-    }
-    (folder / "tokenizer_config.json").write_text(json.dumps(config, indent=2) + "\n", "utf-8")
+    tokenizer = read_llama2c_tokenizer(data / "models" / "stories260K" / "tok512.bin")
+    write_llama2c_tokenizer(tokenizer, folder, 512)
     return folder
-
-
-def read_tokenizer(path: Path) -> Tokenizer:
-    """llama2.c's tokenizer.bin: int32 longest piece, then float32 score, int32 length and bytes of each piece."""
-    raw = path.read_bytes()
-    pieces: list[str] = []
-    at = 4
-    while at < len(raw):
-        _, length = struct.unpack_from("<fi", raw, at)
-        pieces.append(raw[at + 8 : at + 8 + length].decode("utf-8").replace(" ", SPACE))
-        at += 8 + length
-    pieces[:3] = ["<unk>", "<s>", "</s>"]
-    ids = {piece: i for i, piece in enumerate(pieces)}
-    # The scores fall with the id: of two pairs the one whose whole has the lower id is merged first.
-    merges = [
-        (piece[:cut], piece[cut:])
-        for piece in pieces[259:]
-        for cut in range(1, len(piece))
-        if piece[:cut] in ids and piece[cut:] in ids
-    ]
-    tokenizer = Tokenizer(models.BPE(ids, merges, unk_token="<unk>", byte_fallback=True, fuse_unk=True))
-    tokenizer.normalizer = normalizers.Sequence([normalizers.Prepend(SPACE), normalizers.Replace(" ", SPACE)])  # type: ignore[assignment]
-    tokenizer.decoder = decoders.Sequence(  # type: ignore[assignment]
-        [decoders.Replace(SPACE, " "), decoders.ByteFallback(), decoders.Fuse(), decoders.Strip(" ", 1, 0)]
-    )
-    tokenizer.add_special_tokens([AddedToken(x, special=True, normalized=False) for x in ("<unk>", "<s>", "</s>")])
-    tokenizer.post_processor = processors.TemplateProcessing(  # type: ignore[assignment]
-        single="<s> $A", pair="<s> $A <s> $B", special_tokens=[("<s>", 1)]
-    )
-    return tokenizer
 
 
 # ---- the page ------------------------------------------------------------------------------------------------------

@@ -7,14 +7,16 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
 from smallm import __version__
 from smallm.commands.guard import guarded
 from smallm.commands.options import (
+    SETTINGS,
     DataOption,
+    FourBit,
     Greedy,
     HelpOption,
     JsonOption,
@@ -31,16 +33,9 @@ from smallm.commands.options import (
     TopK,
     TopP,
 )
+from smallm.commands.recipe_verbs import recipes
 
-SETTINGS: dict[str, Any] = {
-    "no_args_is_help": True,
-    "rich_markup_mode": None,  # plain help: rich would take longer to import than the verb to answer
-    "pretty_exceptions_enable": False,
-    "add_completion": False,  # as the help option of the groups, below
-    "context_settings": {"help_option_names": ["-h", "--help"], "max_content_width": 110},
-}
 app = typer.Typer(help="The workbench for small language models: from raw text to a published model.", **SETTINGS)
-recipes = typer.Typer(help="The packaged recipes, and checking one's own.", **SETTINGS)
 app.add_typer(recipes, name="recipe")
 
 
@@ -55,11 +50,6 @@ def _root(
     version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Print it.")] = False,
     help: HelpOption = False,
 ) -> None:
-    pass
-
-
-@recipes.callback(add_help_option=False)
-def _recipes(help: HelpOption = False) -> None:
     pass
 
 
@@ -128,6 +118,7 @@ def generate(
     stop: Stop = [],  # noqa: B006
     seed: Seed = 0,
     greedy: Greedy = False,
+    load_in_4bit: FourBit = False,
     json: JsonOption = False,
 ) -> None:
     """Continue a prompt, streaming to stdout."""
@@ -144,7 +135,7 @@ def generate(
         "seed": seed,
         "greedy": greedy,
     }
-    generate_command(model, prompt, options, as_json=json)
+    generate_command(model, prompt, options, as_json=json, load_in_4bit=load_in_4bit)
 
 
 @app.command()
@@ -159,6 +150,23 @@ def chat(
     from smallm.commands.talk import chat_command
 
     chat_command(model, {"max_new_tokens": max_new_tokens, "temperature": temperature, "seed": seed})
+
+
+@app.command("import")
+@guarded
+def import_(
+    model: Annotated[str, typer.Argument(metavar="MODEL", help="A directory, a Hub name, or a .bin of llama2.c.")],
+    out: Annotated[Path | None, typer.Option(metavar="DIR", help="Default: models/ and the model's name.")] = None,
+    tokenizer: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="llama2.c: its tok*.bin; default: the one beside it.")
+    ] = None,
+    revision: Annotated[str | None, typer.Option(help="Of a Hub model: its commit, tag or branch.")] = None,
+    json: JsonOption = False,
+) -> None:
+    """Take a model of others, checked, as a directory here."""
+    from smallm.commands.import_model import import_command
+
+    import_command(model, out=out, tokenizer=tokenizer, revision=revision, as_json=json)
 
 
 @app.command("eval")
@@ -179,7 +187,7 @@ def evaluate(
     shots: Annotated[int | None, typer.Option(min=0, help="Examples before each question.")] = None,
     chat: Annotated[bool, typer.Option("--chat", help="Ask through the model's chat template.")] = False,
     dtype: Annotated[str, typer.Option(help="auto, float32, bfloat16 or float16.")] = "auto",
-    load_in_4bit: Annotated[bool, typer.Option("--load-in-4bit", help="NF4, double quantisation.")] = False,
+    load_in_4bit: FourBit = False,
     load_in_8bit: Annotated[bool, typer.Option("--load-in-8bit", help="LLM.int8.")] = False,
     tokenizer: Annotated[str | None, typer.Option(metavar="DIR", help="For a server, or in place of its own.")] = None,
     data: DataOption = [],  # noqa: B006
@@ -286,45 +294,6 @@ def doctor(json: JsonOption = False) -> None:
     from smallm.commands.doctor import doctor_command
 
     doctor_command(as_json=json)
-
-
-@recipes.command("list")
-@guarded
-def recipe_list(json: JsonOption = False) -> None:
-    """The packaged recipes, one line each."""
-    from smallm.commands.recipes import list_command
-
-    list_command(as_json=json)
-
-
-@recipes.command("check")
-@guarded
-def recipe_check(recipe: RecipeArg, overrides: SetOption = [], json: JsonOption = False) -> None:  # noqa: B006
-    """Say every mistake in a recipe, with file and line."""
-    from smallm.commands.recipes import check_command
-
-    check_command(recipe, overrides, as_json=json)
-
-
-@recipes.command("schema")
-@guarded
-def recipe_schema() -> None:
-    """Every key, its default and meaning, as JSON Schema."""
-    from smallm.commands.recipes import schema_command
-
-    schema_command()
-
-
-@recipes.command("copy")
-@guarded
-def recipe_copy(
-    name: Annotated[str, typer.Argument(metavar="NAME", help="A packaged recipe.")],
-    to: Annotated[Path | None, typer.Argument(metavar="FILE", help="Default: NAME.yaml here.")] = None,
-) -> None:
-    """Copy a packaged recipe, to change it."""
-    from smallm.commands.recipes import copy_command
-
-    copy_command(name, to)
 
 
 def main() -> None:

@@ -74,7 +74,12 @@ RECIPES = _section(
     name=st.from_regex(r"[A-Za-z0-9][A-Za-z0-9._-]{0,20}", fullmatch=True),
     data=_section(config.DataConfig, sources=st.lists(SOURCES, max_size=2)),
     tokenizer=_section(config.TokenizerConfig, path=PATHS, vocab_size=st.integers(300, 10**6)),
-    model=_section(config.ModelConfig, vocab_size=st.just(0), context=st.integers(8, 1000)),
+    model=_section(
+        config.ModelConfig,
+        vocab_size=st.just(0),
+        context=st.integers(8, 1000),
+        rope_scaling=st.none() | st.just({"rope_type": "linear", "factor": 2.0}),
+    ),
     train=_section(
         config.TrainConfig,
         batch_tokens=st.integers(1000, 10**6),
@@ -176,7 +181,11 @@ def test_on_and_off_are_words_and_not_booleans(tmp_path: Path) -> None:
         ("model: {layers: '6'}", "model.layers is `6`; it must be a whole number."),
         ("model: {layers: true}", "model.layers is `true`; it must be a whole number."),
         ("model: {layers: }", "model.layers is empty; it must be a whole number."),
-        ("model: {preset: qwen}", "it must be one of qwen3, llama, gpt2. Did you mean `qwen3`?"),
+        (
+            "model: {preset: qwen}",
+            "it must be one of qwen3, llama, gpt2, mistral, phi, "
+            "phi3, smollm, mobilellm, transformer. Did you mean `qwen3`?",
+        ),
         ("model: [1]", "model is a list; it must be a section"),
         ("train: {learning_rate: .nan}", "it must be a finite number"),
         ("train: {learning_rate: -1}", "it must be greater than 0."),

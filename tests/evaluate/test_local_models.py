@@ -23,6 +23,7 @@ from smallm.core.errors import UserError
 from smallm.core.files import read_json, sha256_file, write_json
 from smallm.evaluate import local_models
 from smallm.evaluate.scorer import TextScorer, load_scorer
+from smallm.model import stored as stored_weights
 
 OURS, OTHERS = ("llama", "gpt2"), ("gpt_neox", "gemma2")
 WINDOW = 48
@@ -71,18 +72,18 @@ def test_a_wrong_request_for_a_window_or_dtype_or_device_names_the_rule(models: 
 def test_auto_is_the_checkpoints_dtype_where_the_hardware_has_it(
     stored: str, device: str, hardware: bool, chosen: torch.dtype, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr(local_models, "has_bf16", lambda _: hardware)
+    monkeypatch.setattr(stored_weights, "has_bf16", lambda _: hardware)
     write_json(tmp_path / "config.json", {"dtype": stored})
-    assert local_models.pick_dtype("auto", tmp_path, torch.device(device)) is chosen
-    assert local_models.pick_dtype("fp16", tmp_path, torch.device(device)) is torch.float16
+    assert stored_weights.pick_dtype("auto", tmp_path, torch.device(device)) is chosen
+    assert stored_weights.pick_dtype("fp16", tmp_path, torch.device(device)) is torch.float16
 
 
 def test_a_configuration_that_names_no_dtype_leaves_it_to_the_weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     make_model(tmp_path).to(torch.bfloat16).save_pretrained(tmp_path)
     values = read_json(tmp_path / "config.json")
     write_json(tmp_path / "config.json", {k: v for k, v in values.items() if k not in ("dtype", "torch_dtype")})
-    monkeypatch.setattr(local_models, "has_bf16", lambda _: True)
-    assert local_models.pick_dtype("auto", tmp_path, torch.device("cpu")) is torch.bfloat16
+    monkeypatch.setattr(stored_weights, "has_bf16", lambda _: True)
+    assert stored_weights.pick_dtype("auto", tmp_path, torch.device("cpu")) is torch.bfloat16
 
 
 @pytest.mark.parametrize("family", ["llama", "gpt_neox"])
@@ -152,7 +153,7 @@ def test_weights_that_are_not_all_there_are_refused_instead_of_random(models: di
 
 
 def test_a_family_of_ours_with_a_switch_that_we_lack_goes_through_transformers(tmp_path: Path):
-    scaled = {"rope_type": "linear", "factor": 2.0, "rope_theta": 10000.0}
+    scaled = {"rope_type": "dynamic", "factor": 2.0, "rope_theta": 10000.0}
     model = make_directory(tmp_path, "llama", rope_parameters=scaled)
     scorer = load_scorer(tmp_path)
     assert scorer.settings["kind"] == "transformers"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
-from model.tiny import SWITCHES, config
+from model.tiny import SWITCHES, SWITCHES_AND_SHARED, config
 
 from smallm.core.config import ModelConfig
 from smallm.model import count
@@ -15,14 +15,17 @@ from smallm.model.presets import sizes
 every_switch = pytest.mark.parametrize("switches", SWITCHES.values(), ids=SWITCHES)
 
 
-@every_switch
+@pytest.mark.parametrize("switches", SWITCHES_AND_SHARED.values(), ids=SWITCHES_AND_SHARED)
 def test_the_counts_are_those_of_the_modules(switches: dict) -> None:
     model = Decoder(config(**switches))
     assert count.parameters(model.config) == sum(p.numel() for p in model.parameters())
-    outside = {"embed.weight", "positions.weight", "head.weight"}
+    outside = {"embed.weight", "positions.weight", "head.weight", "head.bias"}
     inside = sum(p.numel() for name, p in model.named_parameters() if name not in outside)
     assert count.non_embedding_parameters(model.config) == inside
-    assert count.matrix_parameters(model.config) == inside + model.head.weight.numel()
+    blocks = sum(p.numel() for p in model.blocks.parameters())
+    head = sum(p.numel() for p in model.head.parameters())
+    computed = inside + blocks * (model.shared - 1) + head
+    assert count.matrix_parameters(model.config) == computed
 
 
 def test_gpt2_small_has_its_published_size() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
-from model.tiny import SWITCHES, config, decoder, ids, packed
+from model.tiny import SWITCHES_AND_SHARED, config, decoder, ids, packed
 from torch import nn
 from torch._dynamo.testing import CompileCounterWithBackend
 
@@ -12,7 +12,7 @@ from smallm.model.attention import make_borders
 from smallm.model.decoder import Decoder, rope_angles, rotate
 from smallm.model.presets import complete
 
-every_switch = pytest.mark.parametrize("switches", SWITCHES.values(), ids=SWITCHES)
+every_switch = pytest.mark.parametrize("switches", SWITCHES_AND_SHARED.values(), ids=SWITCHES_AND_SHARED)
 
 
 @every_switch
@@ -64,6 +64,59 @@ def test_tying_shares_one_tensor_and_survives_a_move() -> None:
 
 
 @torch.no_grad()
+def test_the_decoder_of_2017_is_torchs_own_layer_under_a_causal_mask() -> None:
+    model, tokens = decoder(preset="transformer"), ids(2, 20)
+    position, channel = torch.arange(20)[:, None], torch.arange(64)[None]
+    angle = position / 10_000 ** (2 * (channel // 2) / 64)
+    x = model.embed.weight[tokens] * 8 + torch.where(channel % 2 == 0, angle.sin(), angle.cos())
+    for block in model.blocks:
+        layer = nn.TransformerEncoderLayer(64, 4, 256, dropout=0.0, batch_first=True, layer_norm_eps=1e-5).eval()
+        theirs = dict(layer.named_parameters())
+        for part in ("weight", "bias"):
+            projections = [getattr(block.get_submodule(f"attention.{n}"), part) for n in "qkv"]
+            theirs[f"self_attn.in_proj_{part}"].copy_(torch.cat(projections))
+            for name, ours in {
+                "self_attn.out_proj": "attention.o",
+                "linear1": "mlp.up",
+                "linear2": "mlp.down",
+                "norm1": "attention_norm",
+                "norm2": "mlp_norm",
+            }.items():
+                theirs[f"{name}.{part}"].copy_(getattr(block.get_submodule(ours), part))
+        x = layer(x, src_mask=nn.Transformer.generate_square_subsequent_mask(20), is_causal=True)
+    torch.testing.assert_close(model(tokens), x @ model.embed.weight.T, atol=1e-4, rtol=1e-4)
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("lengths", [[40], [7, 20, 13]])
+@pytest.mark.parametrize("backend", ["sdpa", "reference"])
+def test_a_window_is_the_slow_twins_mask(backend: str, lengths: list[int]) -> None:
+    model, tokens = decoder(window=6), ids(1, 40)
+    segments, positions = packed(lengths)
+    expected = model(tokens, positions[None], make_borders(segments[None], "reference", 6))
+    torch.testing.assert_close(
+        model(tokens, positions[None], make_borders(segments[None], backend)), expected, atol=1e-5, rtol=1e-5
+    )
+    if len(lengths) == 1:
+        torch.testing.assert_close(model(tokens), expected, atol=1e-5, rtol=1e-5)
+    changed = tokens.clone()
+    changed[0, 0] = (changed[0, 0] + 1) % 96
+    # Two layers of a window of 6: what is 11 tokens back is out of sight.
+    torch.testing.assert_close(model(changed)[:, 11:], model(tokens)[:, 11:], atol=1e-6, rtol=1e-6)
+    assert (model(changed)[:, 10] - model(tokens)[:, 10]).abs().max() > 1e-4
+
+
+@torch.no_grad()
+def test_layers_that_share_a_block_are_the_block_computed_twice() -> None:
+    shared, plain = decoder(shared_layers=2), decoder()
+    state = {n.replace("blocks.1", "blocks.0"): p for n, p in shared.named_parameters()}
+    for name, parameter in plain.named_parameters():
+        parameter.copy_(state[name.replace("blocks.1", "blocks.0")])
+    assert torch.equal(shared(ids(2, 20)), plain(ids(2, 20)))
+    assert len(shared.blocks) == 1
+
+
+@torch.no_grad()
 def test_the_soft_cap_bounds_the_logits_and_only_bends_them() -> None:
     capped, free = decoder(soft_cap=2.0), decoder()
     tokens = ids(1, 8)
@@ -111,7 +164,7 @@ def test_the_forward_pass_knows_no_family() -> None:
 
     for source in (attention, cache, module):
         code = re.sub(r'""".*?"""|#.*', "", inspect.getsource(source), flags=re.S)
-        assert re.findall(r"qwen|llama|gpt|preset\b", code, flags=re.I) == []
+        assert re.findall(r"qwen|llama|gpt|phi|mistral|preset\b", code, flags=re.I) == []
 
 
 @torch.no_grad()

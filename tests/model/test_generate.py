@@ -11,7 +11,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from model.tiny import SWITCHES, decoder, ids
+from model.tiny import SWITCHES, SWITCHES_AND_SHARED, decoder, ids
 
 from smallm.core.errors import UserError
 from smallm.model.cache import KVCache
@@ -26,7 +26,7 @@ from smallm.model.generate import (
     until_stop,
 )
 
-every_switch = pytest.mark.parametrize("switches", SWITCHES.values(), ids=SWITCHES)
+every_switch = pytest.mark.parametrize("switches", SWITCHES_AND_SHARED.values(), ids=SWITCHES_AND_SHARED)
 GREEDY = SamplingConfig(greedy=True, max_new_tokens=12)
 
 
@@ -35,9 +35,26 @@ GREEDY = SamplingConfig(greedy=True, max_new_tokens=12)
 def test_cached_logits_are_those_of_the_full_forward_pass(switches: dict) -> None:
     model, tokens = decoder(**switches), ids(2, 24)
     cache = KVCache(model.config, 2, 24)
-    # A prompt, one token at a time, and several at once.
-    parts = [model(tokens[:, a:b], cache=cache) for a, b in ((0, 9), (9, 10), (10, 11), (11, 19), (19, 24))]
-    torch.testing.assert_close(torch.cat(parts, dim=1), model(tokens), atol=1e-5, rtol=1e-5)
+    # A prompt, one token at a time, and several at once; LongRoPE takes its factors by what there is so far.
+    for a, b in ((0, 9), (9, 10), (10, 11), (11, 19), (19, 20), (20, 24)):
+        new = model(tokens[:, a:b], cache=cache)
+        torch.testing.assert_close(new, model(tokens[:, :b])[:, a:], atol=1e-5, rtol=1e-5)
+
+
+@torch.no_grad()
+def test_padded_rows_that_come_to_be_long_texts_at_different_times_are_each_as_alone() -> None:
+    model, lengths = decoder(**SWITCHES["long rope"]), [14, 10, 16, 3]
+    rows = [ids(1, n + 6, seed=n)[0] for n in lengths]
+    padded = torch.stack(
+        [torch.cat([torch.zeros(16 - n, dtype=torch.long), r[:n]]) for r, n in zip(rows, lengths, strict=True)]
+    )
+    cache = KVCache(model.config, 4, 22, starts_B=torch.tensor([16 - n for n in lengths]))
+    model(padded, cache=cache)
+    for step in range(6):
+        new = model(torch.stack([r[n + step : n + step + 1] for r, n in zip(rows, lengths, strict=True)]), cache=cache)
+        for i, (row, n) in enumerate(zip(rows, lengths, strict=True)):
+            alone = model(row[None, : n + step + 1])[0, -1]
+            torch.testing.assert_close(new[i, 0], alone, atol=1e-5, rtol=1e-5)
 
 
 @every_switch

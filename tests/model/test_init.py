@@ -6,13 +6,13 @@ import math
 
 import pytest
 import torch
-from model.tiny import SWITCHES, config
+from model.tiny import SWITCHES_AND_SHARED, config
 
 from smallm.model.decoder import Decoder
 from smallm.model.init import init_table, initialise, std_of
 
 
-@pytest.mark.parametrize("switches", SWITCHES.values(), ids=SWITCHES)
+@pytest.mark.parametrize("switches", SWITCHES_AND_SHARED.values(), ids=SWITCHES_AND_SHARED)
 @pytest.mark.parametrize("zero", [True, False])
 def test_the_standard_deviation_of_every_tensor_is_what_the_table_says(switches: dict, zero: bool) -> None:
     model = Decoder(config(**switches, zero_init_projections=zero))

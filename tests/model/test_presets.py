@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict
 
 import pytest
+from model.tiny import LLAMA3, LONGROPE
 
 from smallm.core.config import ModelConfig
 from smallm.core.errors import UserError
@@ -14,7 +15,7 @@ from smallm.model.presets import PRESETS, complete, from_dict
 @pytest.mark.parametrize("preset", PRESETS)
 def test_a_complete_config_has_no_none_but_the_optional_ones_and_is_a_fixed_point(preset: str) -> None:
     config = complete(ModelConfig(preset=preset), 1000)  # type: ignore[arg-type]
-    assert {k for k, v in asdict(config).items() if v is None} <= {"soft_cap", "init_std"}
+    assert {k for k, v in asdict(config).items() if v is None} <= {"soft_cap", "init_std", "rope_scaling"}
     assert complete(config, 1000) == config
     assert from_dict(asdict(config)) == config
 
@@ -52,7 +53,19 @@ def test_heads_and_their_width_complete_each_other(given: dict, heads: int, head
         ({"width": 64, "heads": 4, "kv_heads": 3}, r"model\.kv_heads: 3 does not divide model\.heads: 4"),
         ({"width": 64, "heads": 4, "rope_fraction": 0.2}, r"rope_fraction: 0\.2.*rotates 3 channels"),
         ({"vocab_size": 90}, r"vocab_size is 90 but the tokenizer has 100"),
-        ({"preset": "qwen4"}, r"qwen4 is not known.*gpt2, llama, qwen3"),
+        ({"preset": "qwen4"}, r"qwen4 is not known.*gpt2, llama, mistral, mobilellm, phi, phi3, qwen3, smollm, transf"),
+        ({"layers": 5, "shared_layers": 2}, r"model\.shared_layers: 2 does not divide model\.layers: 5"),
+        ({"width": 65, "heads": 1, "position": "sinusoidal"}, r"model\.width: 65 is odd"),
+        ({"position": "none", "rope_scaling": {"rope_type": "linear", "factor": 2.0}}, "model.position is none"),
+        ({"rope_scaling": {"rope_type": "yarn"}}, "rope_type yarn is not a switch.*linear, llama3, longrope"),
+        ({"rope_scaling": {"rope_type": "linear"}}, "no factor, which rope_type linear needs"),
+        ({"rope_scaling": {"rope_type": "linear", "factor": 0}}, "factor is 0; it must be a positive number"),
+        ({"rope_scaling": {"rope_type": "linear", "factor": 2, "beta": 1}}, "beta is no key of rope_type linear"),
+        (
+            {"width": 64, "heads": 4, "rope_scaling": {**LONGROPE, "long_factor": [1.0]}},
+            "long_factor must be 8 positive numbers",
+        ),
+        ({"rope_scaling": {**LLAMA3, "high_freq_factor": 1.0}}, "high_freq_factor must be above"),
     ],
 )
 def test_shapes_that_cannot_be_built_are_refused_with_key_value_and_rule(given: dict, says: str) -> None:
@@ -63,3 +76,14 @@ def test_shapes_that_cannot_be_built_are_refused_with_key_value_and_rule(given: 
 def test_a_key_of_a_newer_smallm_is_named() -> None:
     with pytest.raises(UserError, match="unknown key `mixture`"):
         from_dict({"mixture": 1})
+
+
+def test_switches_that_came_later_leave_the_keys_of_what_was_made_before_alone() -> None:
+    """A finished training is not redone because the decoder learned a new switch."""
+    from smallm.core.config import affecting
+
+    before = set(affecting(ModelConfig()))
+    assert before == set(affecting(complete(ModelConfig(), 64)))
+    assert not before & {"block", "window", "shared_layers", "head_bias", "rope_scaling"}
+    assert affecting(ModelConfig(window=8))["window"] == 8
+    assert affecting(ModelConfig(block="post"))["block"] == "post"

@@ -9,7 +9,22 @@ import torch
 from smallm.core.config import ModelConfig
 from smallm.model.decoder import Decoder
 
-# One entry a switch; the first three are the presets as they are. Every law about "every switch" runs over these.
+LLAMA3 = {
+    "rope_type": "llama3",
+    "factor": 8.0,
+    "low_freq_factor": 1.0,
+    "high_freq_factor": 4.0,
+    "original_max_position_embeddings": 16,
+}
+# Eight pairs of channels; texts of more than 16 tokens are long.
+LONGROPE = {
+    "rope_type": "longrope",
+    "factor": 3.0,
+    "original_max_position_embeddings": 16,
+    "short_factor": [1.0 + 0.02 * i for i in range(8)],
+    "long_factor": [1.0 + 1.5 * i for i in range(8)],
+}
+# One entry a switch; the presets as they are among them. Every law about "every switch" runs over these.
 SWITCHES: dict[str, dict[str, Any]] = {
     "qwen3": {"preset": "qwen3"},
     "llama": {"preset": "llama"},
@@ -27,7 +42,27 @@ SWITCHES: dict[str, dict[str, Any]] = {
     "untied": {"tied": False},
     "soft cap": {"soft_cap": 5.0},
     "biases": {"bias": True},
+    "mistral": {"preset": "mistral"},
+    "phi": {"preset": "phi"},
+    "phi3": {"preset": "phi3"},
+    "smollm": {"preset": "smollm"},
+    "transformer": {"preset": "transformer"},
+    "transformer, learned positions": {"preset": "transformer", "position": "learned"},
+    "sinusoidal positions": {"position": "sinusoidal"},
+    "norms after": {"block": "post"},
+    "side by side": {"block": "parallel"},
+    "relu": {"mlp": "relu"},
+    "window": {"window": 5},
+    "head with a bias": {"head_bias": True, "tied": False},
+    "tied head with a bias": {"head_bias": True},
+    "llama 3 scaling": {"preset": "llama", "rope_scaling": LLAMA3},
+    "linear scaling": {"preset": "llama", "rope_scaling": {"rope_type": "linear", "factor": 4.0}},
+    "long rope": {"preset": "phi3", "rope_scaling": LONGROPE},
+    "long rope in a window": {"preset": "phi3", "rope_scaling": LONGROPE, "window": 7},
 }
+# Two layers, one block; not for laws about one layer more or less.
+SHARED: dict[str, dict[str, Any]] = {"mobilellm": {"preset": "mobilellm"}, "shared layers": {"shared_layers": 2}}
+SWITCHES_AND_SHARED = SWITCHES | SHARED
 
 
 def config(**switches: Any) -> ModelConfig:

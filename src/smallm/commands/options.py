@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
+# Of the program and of each group of verbs.
+SETTINGS: dict[str, Any] = {
+    "no_args_is_help": True,
+    "rich_markup_mode": None,  # plain help: rich would take longer to import than the verb to answer
+    "pretty_exceptions_enable": False,
+    "add_completion": False,  # as the help option of the groups, below
+    "context_settings": {"help_option_names": ["-h", "--help"], "max_content_width": 110},
+}
+
 RecipeArg = Annotated[str, typer.Argument(metavar="RECIPE", help="A YAML file, a run, or a packaged recipe's name.")]
-ModelArg = Annotated[str, typer.Argument(metavar="MODEL", help="A run (runs/quickstart) or a model directory.")]
+ModelArg = Annotated[str, typer.Argument(metavar="MODEL", help="A run (runs/quickstart), a directory, a Hub name.")]
 SetOption = Annotated[list[str], typer.Option("--set", metavar="KEY=VALUE", help="Override a key; repeatable.")]
 DataOption = Annotated[
     list[str], typer.Option("--data", metavar="DIR", help="Where the suites' files lie; repeatable.")
@@ -15,6 +24,7 @@ DataOption = Annotated[
 RunOption = Annotated[str, typer.Option("--run", metavar="NAME", help="Directory below runs/, or a path.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON on stdout, for machines.")]
 
+FourBit = Annotated[bool, typer.Option("--load-in-4bit", help="NF4, double quantisation.")]
 Tokens = Annotated[int, typer.Option("--max-new-tokens", min=1, help="Tokens to write at most.")]
 Temperature = Annotated[
     float | None,

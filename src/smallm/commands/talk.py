@@ -27,8 +27,10 @@ HELP = """Write a line: it is added to the text, and the model goes on. An empty
 SETTINGS = ("max_new_tokens", "temperature", "top_k", "top_p", "min_p", "repetition_penalty", "seed", "greedy")
 
 
-def generate_command(model: str, prompt: str, options: dict[str, Any], *, as_json: bool) -> None:
-    from smallm.commands.talk_tuned import generate_tuned, is_tuned
+def generate_command(
+    model: str, prompt: str, options: dict[str, Any], *, as_json: bool, load_in_4bit: bool = False
+) -> None:
+    from smallm.commands.talk_tuned import generate_other, generate_tuned, is_tuned
     from smallm.model.generate import SamplingConfig, generate_text
 
     text = sys.stdin.read() if prompt == "-" else prompt
@@ -36,7 +38,9 @@ def generate_command(model: str, prompt: str, options: dict[str, Any], *, as_jso
     sampling = SamplingConfig(**_with_temperature(options, _recipe_beside(path)))
     room = ""
     if is_tuned(path):
-        written, reason = generate_tuned(path, text, sampling, show=not as_json)
+        written, reason = generate_tuned(path, text, sampling, show=not as_json, load_in_4bit=load_in_4bit)
+    elif load_in_4bit or not _is_ours(path):
+        written, reason = generate_other(path, text, sampling, show=not as_json, load_in_4bit=load_in_4bit)
     else:
         loaded = _load(path)
         if not as_json:
@@ -89,7 +93,22 @@ def _resolve(model: str) -> Path:
 def _load(path: Path) -> Any:
     from smallm.model.load import load_model
 
-    return load_model(path)
+    return load_model(path, dtype="auto", device="auto")
+
+
+def _is_ours(path: Path) -> bool:
+    """Does our decoder know its family? Others, and quantised weights, go through Transformers."""
+    from smallm.model.resolve import CONFIG
+
+    try:
+        kind = json.loads((path / CONFIG).read_text("utf-8")).get("model_type")
+    except (OSError, ValueError, AttributeError):
+        return True  # the loader says what is wrong
+    if kind is None:
+        return True
+    from smallm.evaluate.local_models import is_ours
+
+    return is_ours(path)
 
 
 def chat_command(model: str, options: dict[str, Any]) -> None:

@@ -39,13 +39,13 @@ def is_tuned(path: Path) -> bool:
 class TunedModel:
     """A loaded tuned model that answers messages. UserError: no chat template, or whatever does not load."""
 
-    def __init__(self, path: Path) -> None:
-        from smallm.evaluate.local_models import Options, load_local
+    def __init__(self, path: Path, *, load_in_4bit: bool = False) -> None:
+        from smallm.evaluate.local_models import Options, load_local, quantisation
         from smallm.finetune.causal import row_limit
         from smallm.finetune.render import Renderer
         from smallm.finetune.save import end_ids_of
 
-        loaded = load_local(path, Options())
+        loaded = load_local(path, Options(quantise=quantisation(load_in_4bit, False)))
         self.path, self.model, self.tokenizer = path, loaded.model, loaded.tokenizer
         try:
             facts = read_json(path / "smallm.json")
@@ -117,9 +117,31 @@ def _generate(
     return LENGTH
 
 
-def generate_tuned(path: Path, text: str, sampling: Any, *, show: bool) -> tuple[str, str | None]:
+def generate_other(path: Path, text: str, sampling: Any, *, show: bool, load_in_4bit: bool) -> tuple[str, str | None]:
+    """Continue `text` with a model through Transformers: 4-bit weights, families that our decoder does not know."""
+    from smallm.evaluate.local_models import Options, load_local, quantisation
+    from smallm.finetune.causal import row_limit
+    from smallm.model.generate import decode_stream, decoder_of, encode_prompt, stop_ids_of, until_stop
+    from smallm.model.load import end_ids
+
+    loaded = load_local(path, Options(quantise=quantisation(load_in_4bit, False)))
+    say(f"(through Transformers{', its weights in NF4' if load_in_4bit else ''})")
+    tokenizer, context = loaded.tokenizer, row_limit(loaded.model.config.get_text_config())
+    prompt = encode_prompt(tokenizer, text)
+    if len(prompt) >= context:
+        raise UserError(f"the prompt has {len(prompt)} tokens; the model's context is {context}. Shorten the prompt.")
+    ends = stop_ids_of(tokenizer) | set(end_ids(path))
+    if show:
+        print(text, end="", flush=True)
+    ids = _generate(loaded.model, prompt, sampling, ends, max(tokenizer.get_vocab().values()) + 1, context)
+    return stream(until_stop(decode_stream(ids, decoder_of(tokenizer)), sampling.stop), show=show)
+
+
+def generate_tuned(
+    path: Path, text: str, sampling: Any, *, show: bool, load_in_4bit: bool = False
+) -> tuple[str, str | None]:
     """Answer `text` as the user's message; (answer, why it ended)."""
-    model = TunedModel(path)
+    model = TunedModel(path, load_in_4bit=load_in_4bit)
     say("(a tuned model: the prompt goes in as the user's message, in its chat template)")
     return stream(model.answer([{"role": "user", "content": text}], sampling), show=show)
 

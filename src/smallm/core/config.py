@@ -24,10 +24,17 @@ def key(
     lt: float | None = None,
     size: bool = False,
     affects: bool = True,
+    plain: Any = None,
 ) -> Any:
-    """A recipe key: default, help, bounds; `size` reads 5M or 20MB; `affects` the stage's key."""
+    """A recipe key: default, help, bounds; `size` reads 5M or 20MB; `affects` the stage's key.
+
+    `plain`: of a switch that came later, what was done before there was one. That value (and None) is left out of
+    keys, so that what was made before keeps its key.
+    """
     bounds = {k: v for k, v in {"ge": ge, "gt": gt, "le": le, "lt": lt}.items() if v is not None}
     metadata = {"help": help, "bounds": bounds, "size": size, "affects": affects}
+    if plain is not None:
+        metadata["plain"] = plain
     if isinstance(default, (list, dict)):
         value = default
         return field(default_factory=lambda: type(value)(value), metadata=metadata)
@@ -87,14 +94,14 @@ class TokenizerConfig:
     path: str | None = key(None, "use this tokenizer directory instead of training one")
 
 
-Preset = Literal["qwen3", "llama", "gpt2"]
+Preset = Literal["qwen3", "llama", "gpt2", "mistral", "phi", "phi3", "smollm", "mobilellm", "transformer"]
 
 
 @dataclass(frozen=True)
 class ModelConfig:
     """One decoder, completely. A recipe's `model:` leaves None what its preset decides.
 
-    `model/presets.py` fills every None; after that no field but soft_cap and window is None.
+    `model/presets.py` fills every None; after that no field but soft_cap, init_std and rope_scaling is None.
     """
 
     preset: Preset = key("qwen3", "the family whose switches and layout are the default")
@@ -106,15 +113,26 @@ class ModelConfig:
     ffn_width: int | None = key(None, "F, the MLP's inner width; default by preset", ge=8)
     context: int = key(256, "T, tokens in one row", ge=8)
     vocab_size: int = key(0, "V; 0 takes the tokenizer's (padded to 64)", ge=0)
-    position: Literal["rope", "learned", "none"] | None = key(None, "how positions enter")
+    position: Literal["rope", "learned", "sinusoidal", "none"] | None = key(None, "how positions enter")
     rope_theta: float | None = key(None, "base of the rotary angles", gt=0)
     rope_fraction: float | None = key(None, "share of each head that is rotated (1 = full)", gt=0, le=1)
-    norm: Literal["rms", "layer"] | None = key(None, "RMSNorm or LayerNorm, before each sublayer")
+    rope_scaling: dict[str, Any] | None = key(
+        None, "as in config.json: rope_type linear, llama3 or longrope, with its keys", plain={}
+    )
+    window: int | None = key(None, "attention reaches back over so many tokens; 0 = all", ge=0, plain=0)
+    block: Literal["pre", "post", "parallel"] | None = key(
+        None, "norm before each sublayer, after it (2017), or once before both side by side (Phi)", plain="pre"
+    )
+    norm: Literal["rms", "layer"] | None = key(None, "RMSNorm or LayerNorm")
     norm_eps: float | None = key(None, "epsilon of the norms", gt=0)
     qk_norm: bool | None = key(None, "RMSNorm on queries and keys, per head, before the rotation")
-    mlp: Literal["swiglu", "gelu", "relu2"] | None = key(None, "gated SiLU, GELU (tanh), or squared ReLU")
-    bias: bool | None = key(None, "biases on the linear layers")
+    mlp: Literal["swiglu", "gelu", "relu2", "relu"] | None = key(None, "gated SiLU, GELU (tanh), squared ReLU, or ReLU")
+    bias: bool | None = key(None, "biases on the linear layers and in LayerNorm")
+    head_bias: bool | None = key(None, "a bias on the output head", plain=False)
     tied: bool | None = key(None, "the output head is the embedding")
+    shared_layers: int | None = key(
+        None, "so many layers in a row are one block's weights (MobileLLM: 2)", ge=1, plain=1
+    )
     soft_cap: float | None = key(None, "logits = cap * tanh(logits / cap)", gt=0)
     dropout: float = key(0.0, "on embeddings, attention and residuals, in training", ge=0, lt=1)
     init_std: float | None = key(
@@ -318,7 +336,8 @@ def affecting(section: Any) -> Any:
         return {
             f.name: affecting(getattr(section, f.name))
             for f in dataclasses.fields(section)
-            if f.metadata.get("affects", True) or (picked and f.name == "validate_every")
+            if (f.metadata.get("affects", True) or (picked and f.name == "validate_every"))
+            and not ("plain" in f.metadata and getattr(section, f.name) in (None, f.metadata["plain"]))
         }
     if isinstance(section, (list, tuple)):
         return [affecting(x) for x in section]

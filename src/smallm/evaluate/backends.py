@@ -18,6 +18,7 @@ from torch import Tensor
 
 from smallm.core.console import say
 from smallm.model.decoder import Decoder
+from smallm.model.scaling import switch_length
 
 # Logits that differ by no more than this (times their spread) are the same: DESIGN's bound for the probe.
 PROBE_TOLERANCE = 1e-3
@@ -58,7 +59,10 @@ class DecoderBackend:
 
     def __init__(self, decoder: Decoder) -> None:
         self.decoder = decoder.eval()
-        self.max_length = self.tree_limit = decoder.config.context
+        config = decoder.config
+        self.max_length = config.context
+        # A tree's mask and positions know no window and no long text.
+        self.tree_limit = min(config.context, config.window or 1 << 30, switch_length(config.rope_scaling) or 1 << 30)
         self.vocab_size = decoder.config.vocab_size
 
     @property

@@ -14,7 +14,7 @@ import torch
 
 from smallm.core.errors import UserError
 from smallm.core.files import read_json
-from smallm.core.hardware import has_bf16, pick_device
+from smallm.core.hardware import pick_device
 from smallm.evaluate.adapters import base_name, check_base, trained_in_4bit, with_adapter
 from smallm.evaluate.backends import DecoderBackend, TransformersBackend
 from smallm.evaluate.identity import (
@@ -22,19 +22,13 @@ from smallm.evaluate.identity import (
     config_sha256,
     is_adapter,
     stamps,
-    weight_files,
     weights_sha256,
 )
 from smallm.evaluate.model_tokenizer import check_belongs, open_tokenizer
 from smallm.evaluate.transformers_models import INT8, NF4, brief, check_causal, load_transformers
 from smallm.model.families import CONFIG, load_pretrained, read_config
 from smallm.model.load import HUB_FILES, load_model, resolve_model
-
-DTYPES = {
-    "float32": torch.float32, "fp32": torch.float32, "F32": torch.float32,
-    "bfloat16": torch.bfloat16, "bf16": torch.bfloat16, "BF16": torch.bfloat16,
-    "float16": torch.float16, "fp16": torch.float16, "F16": torch.float16,
-}  # fmt: skip
+from smallm.model.stored import pick_dtype
 
 
 @dataclass(frozen=True)
@@ -105,23 +99,6 @@ def load_local(name: str | Path, options: Options) -> LocalModel:
     )
 
 
-def pick_dtype(asked: Any, directory: Path, device: torch.device) -> torch.dtype:
-    """`auto`: the checkpoint's own where this device multiplies it in hardware, else float32.
-
-    A card without bf16 computes such a checkpoint in float16; where that overflows, the scores say so.
-    """
-    if isinstance(asked, torch.dtype):
-        return asked
-    if asked != "auto":
-        if asked not in DTYPES:
-            raise UserError(f"dtype: {asked} is none of auto, float32, bfloat16, float16.")
-        return DTYPES[asked]
-    stored = _stored_dtype(directory)
-    if device.type == "cuda" and stored != torch.float32:
-        return stored if stored == torch.float16 or has_bf16("cuda") else torch.float16
-    return stored if stored == torch.bfloat16 and has_bf16(device.type) else torch.float32
-
-
 def _load(adapter: Path | None, base: Path, options: Options) -> tuple[Any, Any, Any, dict[str, Any]]:
     """(model, backend, tokenizer, settings)."""
     try:
@@ -130,7 +107,7 @@ def _load(adapter: Path | None, base: Path, options: Options) -> tuple[Any, Any,
         raise UserError(f"device: {options.device} is no device of torch (cpu, cuda, cuda:1, mps).") from None
     dtype = pick_dtype(options.dtype, base, device)
     chosen = {"dtype": str(dtype).removeprefix("torch."), "device": device.type}
-    if adapter is None and options.quantise is None and _is_ours(base):
+    if adapter is None and options.quantise is None and is_ours(base):
         kind = {"kind": "decoder", "attention": "sdpa", "quantisation": None}
         return *_decoder(base, dtype, device, options), chosen | kind
     if not (base / CONFIG).is_file():
@@ -161,7 +138,7 @@ def _decoder(base: Path, dtype: torch.dtype, device: torch.device, options: Opti
     check_belongs(tokenizer, backend.vocab_size, base)
     if options.max_length is not None:
         _check_window(options.max_length, backend.max_length, base)
-        backend.max_length = backend.tree_limit = options.max_length
+        backend.max_length, backend.tree_limit = options.max_length, min(options.max_length, backend.tree_limit)
     return model, backend, tokenizer
 
 
@@ -188,8 +165,8 @@ def _base(adapter: Path, code: bool) -> Path:
         raise UserError(f"{adapter}: its base model cannot be loaded. {error}") from None
 
 
-def _is_ours(directory: Path) -> bool:
-    """Does our decoder know this configuration? (A known family with a switch of its own, as rope scaling: no.)"""
+def is_ours(directory: Path) -> bool:
+    """Does our decoder know this configuration? (A known family with a switch of its own: no.)"""
     if not (directory / CONFIG).is_file():
         return True
     if read_json(directory / CONFIG).get("quantization_config"):
@@ -199,24 +176,6 @@ def _is_ours(directory: Path) -> bool:
     except UserError:
         return False
     return True
-
-
-def _stored_dtype(directory: Path) -> torch.dtype:
-    """What config.json says, else the type of most tensors of the first file."""
-    from safetensors import SafetensorError, safe_open
-
-    config = read_json(directory / CONFIG) if (directory / CONFIG).is_file() else {}
-    for values in (config, config.get("text_config") or {}):
-        said = values.get("dtype") or values.get("torch_dtype")
-        if said in DTYPES:
-            return DTYPES[said]
-    path = weight_files(directory)[0]
-    try:
-        with safe_open(path, framework="pt") as f:
-            kinds = [f.get_slice(name).get_dtype() for name in f.keys()]  # noqa: SIM118 (a safe_open handle is no dict)
-    except SafetensorError as error:
-        raise UserError(f"{path}: torn or not safetensors ({error}).") from None
-    return DTYPES.get(max(set(kinds), key=kinds.count), torch.float32) if kinds else torch.float32
 
 
 def _window(config: Any, tokenizer: Any, asked: int | None, directory: Path) -> int | None:

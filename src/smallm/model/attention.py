@@ -82,6 +82,22 @@ def make_borders(
     return borders
 
 
+def windowed(borders: Borders | None, window: int, ids_BT: Tensor) -> Borders | None:
+    """`borders` (None: whole rows) with a window of so many tokens on top; 0, or one as wide as the row, is none."""
+    T = ids_BT.shape[1]
+    if not window or window >= T or (borders is not None and borders.window == window):
+        return borders
+    if borders is None:
+        return make_borders(torch.zeros(1, T, dtype=torch.long, device=ids_BT.device), "sdpa", window)
+    if borders.backend == "varlen":
+        return replace(borders, window=window)
+    if borders.backend == "sdpa" and borders.mask_B1TT is not None:
+        time = torch.arange(T, device=ids_BT.device)
+        far_TT = time[:, None] - time[None, :] >= window
+        return replace(borders, window=window, mask_B1TT=borders.mask_B1TT.masked_fill(far_TT, float("-inf")))
+    return make_borders(borders.segments_BT, borders.backend, window)
+
+
 def allowed(segments_BT: Tensor, window: int | None = None) -> Tensor:
     """bool_BTT: may the query at [t] see the key at [s]? Same document, not later, within the window."""
     T = segments_BT.shape[1]

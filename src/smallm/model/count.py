@@ -14,24 +14,36 @@ def parameters(config: ModelConfig) -> int:
     """All parameters; a tied head counts once."""
     config = complete(config, config.vocab_size)
     V, D = config.vocab_size, config.width
-    return V * D * (1 if config.tied else 2) + _positions(config) + config.layers * _block(config) + _norm(config)
+    tables = V * D * (1 if config.tied else 2) + _positions(config) + (V if config.head_bias else 0)
+    return tables + non_embedding_parameters(config)
 
 
 def non_embedding_parameters(config: ModelConfig) -> int:
     """Blocks and final norm: without token embedding, position embedding and output head."""
     config = complete(config, config.vocab_size)
-    return config.layers * _block(config) + _norm(config)
+    return config.layers // (config.shared_layers or 1) * _block(config) + _final_norm(config)
 
 
 def matrix_parameters(config: ModelConfig) -> int:
     """N of the 6N rule: what each token is multiplied with. The head counts, tied or not; looking up a row of the
-    embedding is no product, so the input embedding and positions do not. (nanoGPT's and nanochat's N.)"""
+    embedding is no product, so the input embedding and positions do not. (nanoGPT's and nanochat's N.) A block that
+    serves two layers is computed, and counts, twice."""
     config = complete(config, config.vocab_size)
-    return non_embedding_parameters(config) + config.vocab_size * config.width
+    head = config.vocab_size * (config.width + (1 if config.head_bias else 0))
+    return config.layers * _block(config) + _final_norm(config) + head
 
 
 def _positions(config: ModelConfig) -> int:
     return config.context * config.width if config.position == "learned" else 0
+
+
+def _final_norm(config: ModelConfig) -> int:
+    return 0 if config.block == "post" else _norm(config)
+
+
+def _norms(config: ModelConfig) -> int:
+    """In a block."""
+    return 1 if config.block == "parallel" else 2
 
 
 def _norm(config: ModelConfig) -> int:
@@ -44,7 +56,7 @@ def _block(config: ModelConfig) -> int:
     D, F, gates = config.width, ffn_width(config), 2 if config.mlp == "swiglu" else 1
     matrices = 2 * D * H * C + 2 * D * K * C + (gates + 1) * D * F
     biases = (H + 2 * K) * C + D + gates * F + D if config.bias else 0
-    return matrices + biases + 2 * _norm(config) + (2 * C if config.qk_norm else 0)
+    return matrices + biases + _norms(config) * _norm(config) + (2 * C if config.qk_norm else 0)
 
 
 def flops_per_token(config: ModelConfig, context: int | None = None) -> dict[str, float]:
@@ -89,7 +101,8 @@ def bytes_of_training(
     """
     config = complete(config, config.vocab_size)
     total = parameters(config)
-    blocks = config.layers * _block_matrices(config) if optimizer == "muon" else 0
+    stored = config.layers // (config.shared_layers or 1)
+    blocks = stored * _block_matrices(config) if optimizer == "muon" else 0
     state = blocks * OPTIMIZER_BYTES["muon"] + (total - blocks) * OPTIMIZER_BYTES["adamw"]
     block = activation_bytes_per_token(config, activation_bytes)
     D, V = config.width, config.vocab_size
@@ -124,6 +137,7 @@ def activation_bytes_per_token(config: ModelConfig, activation_bytes: int = 4) -
     # The norm's float32 input, RMSNorm's normalised values before the weight, and the output, a product's input.
     norm = D * ((8 if config.norm == "rms" else 4) + a)
     heads = (2 * H + 2 * K) * C * a + (8 * (H + K) * C if config.qk_norm else 0)
-    # SwiGLU: gate, its SiLU, up, their product; the plain ones: the activation's input (ReLU²: output) and the result.
-    inner = (4 if config.mlp == "swiglu" else 2) * F * a
-    return 2 * norm + heads + inner
+    # SwiGLU: gate, its SiLU, up, their product; the plain ones: the activation's input (ReLU²: output) and the result,
+    # which of ReLU is all.
+    inner = {"swiglu": 4, "relu": 1}.get(config.mlp or "swiglu", 2) * F * a
+    return _norms(config) * norm + heads + inner

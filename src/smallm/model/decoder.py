@@ -18,10 +18,12 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from smallm.core.config import ModelConfig
-from smallm.model.attention import Borders, attend
+from smallm.model.attention import Borders, attend, windowed
 from smallm.model.cache import KVCache
 from smallm.model.init import initialise
-from smallm.model.presets import complete, ffn_width, rotated_channels, sizes
+from smallm.model.positions import rope_angles as rope_angles
+from smallm.model.positions import rope_rows, rope_tables, sinusoids
+from smallm.model.presets import complete, ffn_width, sizes
 
 
 class Linear(nn.Linear):
@@ -103,14 +105,8 @@ MLPS: dict[str, tuple[type[nn.Module], Callable[[Tensor], Tensor]]] = {
     "swiglu": (GatedMLP, F.silu),
     "gelu": (PlainMLP, gelu_tanh),
     "relu2": (PlainMLP, relu2),
+    "relu": (PlainMLP, F.relu),
 }
-
-
-def rope_angles(config: ModelConfig) -> Tensor:
-    """Rotary angles of every position, float32 (T, R): position * theta^(-2r / 2R) (Su et al. 2021)."""
-    rotated = rotated_channels(config)
-    frequency_R = 1.0 / (config.rope_theta or 10_000.0) ** (torch.arange(0, rotated, 2).float() / rotated)
-    return torch.outer(torch.arange(config.context).float(), frequency_R)
 
 
 def rotate(x_BTHC: Tensor, cos_BT1R: Tensor, sin_BT1R: Tensor) -> Tensor:
@@ -124,7 +120,7 @@ def rotate(x_BTHC: Tensor, cos_BT1R: Tensor, sin_BT1R: Tensor) -> Tensor:
 class Attention(nn.Module):
     """Grouped-query causal attention with optional rotation and norms on queries and keys."""
 
-    def __init__(self, config: ModelConfig, layer: int) -> None:
+    def __init__(self, config: ModelConfig) -> None:
         super().__init__()
         self.H, self.K, self.C = sizes(config)
         D, bias = config.width, bool(config.bias)
@@ -135,7 +131,7 @@ class Attention(nn.Module):
         eps = config.norm_eps or 1e-6
         self.q_norm = RMSNorm(self.C, eps) if config.qk_norm else None
         self.k_norm = RMSNorm(self.C, eps) if config.qk_norm else None
-        self.layer, self.dropout = layer, config.dropout
+        self.dropout = config.dropout
 
     def forward(
         self,
@@ -143,6 +139,7 @@ class Attention(nn.Module):
         rotation: tuple[Tensor, Tensor] | None,
         borders: Borders | None,
         cache: KVCache | None,
+        layer: int,
     ) -> Tensor:
         B, T, _ = x_BTD.shape
         q_BTHC = self.q(x_BTD).view(B, T, self.H, self.C)
@@ -153,22 +150,26 @@ class Attention(nn.Module):
         if rotation is not None:
             q_BTHC, k_BTKC = rotate(q_BTHC, *rotation), rotate(k_BTKC, *rotation)
         if cache is not None:
-            out_BTHC = cache.attend(self.layer, q_BTHC, k_BTKC, v_BTKC)
+            out_BTHC = cache.attend(layer, q_BTHC, k_BTKC, v_BTKC)
         else:
             out_BTHC = attend(q_BTHC, k_BTKC, v_BTKC, borders, dropout=self.dropout if self.training else 0.0)
         return self.o(out_BTHC.reshape(B, T, self.H * self.C))
 
 
+def make_norm(config: ModelConfig) -> nn.Module:
+    """A norm over the residual stream."""
+    return NORMS[config.norm or "rms"](config.width, config.norm_eps or 1e-6, bool(config.bias))
+
+
 class Block(nn.Module):
     """x + attention(norm(x)), then x + mlp(norm(x))."""
 
-    def __init__(self, config: ModelConfig, layer: int) -> None:
+    def __init__(self, config: ModelConfig) -> None:
         super().__init__()
-        norm, (mlp, activation) = NORMS[config.norm or "rms"], MLPS[config.mlp or "swiglu"]
-        eps = config.norm_eps or 1e-6
-        self.attention_norm = norm(config.width, eps, bool(config.bias))
-        self.attention = Attention(config, layer)
-        self.mlp_norm = norm(config.width, eps, bool(config.bias))
+        mlp, activation = MLPS[config.mlp or "swiglu"]
+        self.attention_norm = make_norm(config)
+        self.attention = Attention(config)
+        self.mlp_norm = make_norm(config)
         self.mlp = mlp(config, activation)
         self.dropout = nn.Dropout(config.dropout) if config.dropout else nn.Identity()
 
@@ -178,9 +179,48 @@ class Block(nn.Module):
         rotation: tuple[Tensor, Tensor] | None,
         borders: Borders | None,
         cache: KVCache | None,
+        layer: int,
     ) -> Tensor:
-        x_BTD = x_BTD + self.dropout(self.attention(self.attention_norm(x_BTD), rotation, borders, cache))
+        x_BTD = x_BTD + self.dropout(self.attention(self.attention_norm(x_BTD), rotation, borders, cache, layer))
         return x_BTD + self.dropout(self.mlp(self.mlp_norm(x_BTD)))
+
+
+class PostNormBlock(Block):
+    """norm(x + attention(x)), then norm(x + mlp(x)): what comes out is normed already (Vaswani et al. 2017)."""
+
+    def forward(
+        self,
+        x_BTD: Tensor,
+        rotation: tuple[Tensor, Tensor] | None,
+        borders: Borders | None,
+        cache: KVCache | None,
+        layer: int,
+    ) -> Tensor:
+        x_BTD = self.attention_norm(x_BTD + self.dropout(self.attention(x_BTD, rotation, borders, cache, layer)))
+        return self.mlp_norm(x_BTD + self.dropout(self.mlp(x_BTD)))
+
+
+class ParallelBlock(Block):
+    """x + attention(norm(x)) + mlp(norm(x)), one norm for both (GPT-J, Phi)."""
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__(config)
+        del self.mlp_norm
+
+    def forward(
+        self,
+        x_BTD: Tensor,
+        rotation: tuple[Tensor, Tensor] | None,
+        borders: Borders | None,
+        cache: KVCache | None,
+        layer: int,
+    ) -> Tensor:
+        normed_BTD = self.attention_norm(x_BTD)
+        attended_BTD = self.dropout(self.attention(normed_BTD, rotation, borders, cache, layer))
+        return x_BTD + attended_BTD + self.dropout(self.mlp(normed_BTD))
+
+
+BLOCKS: dict[str, type[Block]] = {"pre": Block, "post": PostNormBlock, "parallel": ParallelBlock}
 
 
 class Decoder(nn.Module):
@@ -190,15 +230,22 @@ class Decoder(nn.Module):
     `embed.weight`: `parameters()` gives it once, `state_dict()` twice.
     """
 
+    cos_TR: Tensor | None
+    sin_TR: Tensor | None
+    waves_TD: Tensor | None
+
     def __init__(self, config: ModelConfig, seed: int = 0) -> None:
         super().__init__()
         self.config = config = complete(config, 0)
         self.embed = Embedding(config.vocab_size, config.width)
         self.positions = Embedding(config.context, config.width) if config.position == "learned" else None
         self.dropout = nn.Dropout(config.dropout) if config.dropout else nn.Identity()
-        self.blocks = nn.ModuleList([Block(config, layer) for layer in range(config.layers)])
-        self.norm = NORMS[config.norm or "rms"](config.width, config.norm_eps or 1e-6, bool(config.bias))
-        self.head = Linear(config.width, config.vocab_size, bias=False)
+        # Each block serves `shared_layers` layers in a row.
+        self.shared = config.shared_layers or 1
+        block = BLOCKS[config.block or "pre"]
+        self.blocks = nn.ModuleList([block(config) for _ in range(config.layers // self.shared)])
+        self.norm = nn.Identity() if config.block == "post" else make_norm(config)
+        self.head = Linear(config.width, config.vocab_size, bias=bool(config.head_bias))
         self.tie()
         self.make_buffers()
         if not self.embed.weight.is_meta:
@@ -211,21 +258,24 @@ class Decoder(nn.Module):
 
     def make_buffers(self) -> None:
         """(Re)compute what is a function of the configuration alone: never saved with the weights."""
-        cos = sin = None
-        if self.config.position == "rope":
-            with torch.device("cpu"):  # also when the weights are still on the meta device
-                angles = rope_angles(self.config)
-            cos, sin = angles.cos(), angles.sin()
+        cos = sin = waves = None
+        with torch.device("cpu"):  # also when the weights are still on the meta device
+            if self.config.position == "rope":
+                cos, sin = rope_tables(self.config)
+            if self.config.position == "sinusoidal":
+                waves = sinusoids(self.config)
         self.register_buffer("cos_TR", cos, persistent=False)
         self.register_buffer("sin_TR", sin, persistent=False)
+        self.register_buffer("waves_TD", waves, persistent=False)
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Decoder:
-        """`.to(bfloat16)` casts the weights, not the rotary table: its angles need float32."""
+        """`.to(bfloat16)` casts the weights, not the tables of positions: angles need float32."""
         super()._apply(fn, recurse)
-        if self.cos_TR is not None and self.cos_TR.dtype != torch.float32:
-            device = self.cos_TR.device
+        tables = dict(self.named_buffers(recurse=False))
+        if any(table.dtype != torch.float32 for table in tables.values()):
             self.make_buffers()
-            self.cos_TR, self.sin_TR = self.cos_TR.to(device), self.sin_TR.to(device)
+            for name, table in tables.items():
+                setattr(self, name, getattr(self, name).to(table.device))
         return self
 
     def hidden(
@@ -241,25 +291,34 @@ class Decoder(nn.Module):
         row; `borders` keeps attention inside documents; `cache` holds the keys and values so far and
         takes these. Positions reach at most `config.context`.
         """
-        if cache is not None:
-            positions_BT = cache.begin(input_ids_BT.shape[1]) if positions_BT is None else positions_BT
+        T = input_ids_BT.shape[1]
+        if cache is not None and positions_BT is None:
+            input_ids_BT = cache.to_run(input_ids_BT)
+            positions_BT = cache.begin(input_ids_BT.shape[1])
         x_BTD = self.embed(input_ids_BT)
         if self.positions is not None:
             x_BTD = x_BTD + self._at(self.positions.weight, positions_BT, input_ids_BT)
+        if self.waves_TD is not None:  # the embedding's scale is that of the paper, 3.4
+            waves_BTD = self._at(self.waves_TD, positions_BT, input_ids_BT).to(x_BTD.dtype)
+            x_BTD = x_BTD * self.config.width**0.5 + waves_BTD
         rotation = None
         if self.cos_TR is not None and self.sin_TR is not None:
+            rows_BT = rope_rows(positions_BT, borders, input_ids_BT, self.config)
             rotation = (
-                self._at(self.cos_TR, positions_BT, input_ids_BT)[:, :, None],
-                self._at(self.sin_TR, positions_BT, input_ids_BT)[:, :, None],
+                self._at(self.cos_TR, rows_BT, input_ids_BT)[:, :, None],
+                self._at(self.sin_TR, rows_BT, input_ids_BT)[:, :, None],
             )
+        if cache is None:
+            borders = windowed(borders, self.config.window or 0, input_ids_BT)
         if torch.is_autocast_enabled(x_BTD.device.type):
             # Halves the traffic of the residual stream; modded-nanogpt and nanochat train so.
             x_BTD = x_BTD.to(torch.get_autocast_dtype(x_BTD.device.type))
         x_BTD = self.dropout(x_BTD)
-        for block in self.blocks:
-            x_BTD = block(x_BTD, rotation, borders, cache)
+        for layer in range(self.config.layers):
+            x_BTD = self.blocks[layer // self.shared](x_BTD, rotation, borders, cache, layer)
         if cache is not None:
             cache.end()
+            x_BTD = x_BTD[:, -T:]
         return self.norm(x_BTD)
 
     @staticmethod

@@ -1,13 +1,13 @@
 """Model directories: Transformers' layouts both ways, by the tables of model/layouts.py.
 
 Saving picks the first family that expresses the configuration, the preset's own first; what none
-expresses is saved for smallm alone (`smallm_model.json`), and `refusal` names the switch. Reading is
-memory-mapped, one tensor at a time. No pickle: safetensors only.
+expresses is saved for smallm alone (`smallm_model.json`), and `refusal` names the switch. Layers that share a block
+are written out, one after the other: others open them, and we read them back as one. Reading is memory-mapped, one
+tensor at a time (model/stored.py). No pickle: safetensors only.
 """
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Callable, Iterator
 from dataclasses import asdict
@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
@@ -23,52 +22,20 @@ from smallm.core.config import ModelConfig
 from smallm.core.errors import UserError
 from smallm.core.files import read_json, write_json
 from smallm.model.decoder import Decoder
-from smallm.model.layouts import FAMILIES, Family, Row
+from smallm.model.hf_config import NotExpressed, read_values, refused_by, write_values
+from smallm.model.layouts import FAMILIES, OF_PRESET, Family, Row
 from smallm.model.presets import complete, from_dict
-from smallm.model.resolve import CONFIG, INDEX, OWN_CONFIG, WEIGHTS
+from smallm.model.resolve import CONFIG, OWN_CONFIG, WEIGHTS
+from smallm.model.stored import copy_out, stored_tensors
 
 # Ids of <|endoftext|> and <|pad|> in every tokenizer that smallm trains.
 SPECIAL_IDS = {"bos_token_id": 0, "eos_token_id": 0, "pad_token_id": 1}
 OWN_FORMAT = "smallm-decoder-1"
 
-# What a value is called in a refusal.
-_VALUE_NAMES = {
-    ("position", "learned"): "learned positions",
-    ("position", "rope"): "rotary positions",
-    ("position", "none"): "way to leave positions out",
-    ("norm", "layer"): "LayerNorm",
-    ("norm", "rms"): "RMSNorm",
-    ("qk_norm", True): "norms on queries and keys",
-    ("qk_norm", False): "way to leave out norms on queries and keys",
-    ("mlp", "relu2"): "squared ReLU",
-    ("mlp", "gelu"): "plain GELU MLP",
-    ("mlp", "swiglu"): "gated SiLU MLP",
-    ("bias", True): "biases on every linear layer",
-    ("bias", False): "way to leave biases out",
-}
-
-
-def refused_by(family: Family, config: ModelConfig) -> str | None:
-    """Why this family's layout cannot hold `config`, naming the switch; None when it can."""
-    for switch, value in family.fixed.items():
-        mine = getattr(config, switch)
-        if mine == value or (switch == "rope_fraction" and config.position != "rope"):
-            continue
-        what = (
-            _VALUE_NAMES.get((switch, mine))
-            or {"rope_fraction": "partial rotation", "soft_cap": "logit soft cap"}[switch]
-        )
-        shown = str(mine).lower() if isinstance(mine, bool) else mine
-        return f"transformers' {family.layout} layout has no {what} (model.{switch}: {shown})"
-    for holds, what in family.requires:
-        if not holds(config):
-            return f"transformers' {family.layout} layout has no {what}"
-    return None
-
 
 def family_of(config: ModelConfig) -> Family | None:
     """The first family that expresses `config`, the preset's own first; None when no one does."""
-    first = FAMILIES[config.preset]
+    first = OF_PRESET[config.preset]
     for family in (first, *(f for f in FAMILIES.values() if f is not first)):
         if refused_by(family, config) is None:
             return family
@@ -78,7 +45,7 @@ def family_of(config: ModelConfig) -> Family | None:
 def refusal(config: ModelConfig) -> str | None:
     """The switch that no family's layout expresses, in words (those of the preset's family); None when one does."""
     config = complete(config, config.vocab_size)
-    return None if family_of(config) else refused_by(FAMILIES[config.preset], config)
+    return None if family_of(config) else refused_by(OF_PRESET[config.preset], config)
 
 
 def to_hf_config(config: ModelConfig, special_ids: dict[str, int] | None = None) -> dict[str, Any]:
@@ -86,8 +53,8 @@ def to_hf_config(config: ModelConfig, special_ids: dict[str, int] | None = None)
     family = family_of(config)
     if family is None:
         raise UserError(f"{refusal(config)}: such a model opens in smallm alone. Train it with the family's switches.")
-    shared = {"vocab_size": config.vocab_size, "tie_word_embeddings": bool(config.tied), "dtype": "float32"}
-    return {**family.write(config), **shared, **(SPECIAL_IDS if special_ids is None else special_ids)}
+    shared = {"vocab_size": config.vocab_size, "dtype": "float32"}
+    return {**write_values(family, config), **shared, **(SPECIAL_IDS if special_ids is None else special_ids)}
 
 
 def from_hf_config(values: dict[str, Any]) -> ModelConfig:
@@ -97,23 +64,28 @@ def from_hf_config(values: dict[str, Any]) -> ModelConfig:
         raise UserError(
             f"config.json: model_type {kind} is not a family that our decoder knows ({', '.join(sorted(FAMILIES))})."
         )
+    if values.get("quantization_config"):
+        raise UserError("config.json: the weights are stored quantised; such a model opens through Transformers alone.")
     family = FAMILIES[kind]
     try:
-        mine = family.read(values)
+        mine = read_values(family, values)
         vocab_size = int(values["vocab_size"])
     except KeyError as error:
         raise UserError(f"config.json: no key {error.args[0]}, which a {family.layout} model needs.") from None
+    except NotExpressed as error:
+        raise UserError(f"config.json: {error}") from None
     fixed = {name: value for name, value in family.fixed.items() if name not in mine}
-    return complete(ModelConfig(preset=kind, vocab_size=vocab_size, **{**fixed, **mine}), vocab_size)  # type: ignore[arg-type]
+    config = ModelConfig(preset=family.preset, vocab_size=vocab_size, **{**fixed, **mine})  # type: ignore[arg-type]
+    return complete(config, vocab_size)
 
 
 def expanded(config: ModelConfig, family: Family) -> list[Row]:
-    """The family's rows with the layers filled in."""
+    """The family's rows with the layers filled in; theirs are all layers, ours the blocks that serve them."""
     rows: list[Row] = []
+    shared = config.shared_layers or 1
     for row in family.tensors(config):
-        layers = range(config.layers) if "{i}" in row.theirs else (0,)
-        for i in layers:
-            ours = tuple(name.replace("{i}", str(i)) for name in row.ours)
+        for i in range(config.layers) if "{i}" in row.theirs else (0,):
+            ours = tuple(name.replace("{i}", str(i // shared)) for name in row.ours)
             rows.append(Row(row.theirs.replace("{i}", str(i)), ours, row.transposed))
     return rows
 
@@ -162,6 +134,8 @@ def save_pretrained(
         why = None
         ours = {name: tensor.detach().to("cpu", dtype) for name, tensor in state.items()}
         tensors = {row.theirs: export_tensor(row, ours) for row in expanded(config, family)}
+        if (config.shared_layers or 1) > 1:  # a block that serves two layers is written twice
+            tensors = {name: tensor.clone() for name, tensor in tensors.items()}
         values = {**to_hf_config(config, special_ids), "dtype": str(dtype).removeprefix("torch.")}
         write_json(directory / CONFIG, values)
         write_json(directory / "generation_config.json", special_ids)
@@ -199,22 +173,59 @@ def load_pretrained(
     config = read_config(directory)
     with torch.device("meta"):
         decoder = Decoder(config)
-    shapes = {name: p.shape for name, p in decoder.named_parameters()}
-    rows, ignored = _layout(directory, config, shapes)
     state: dict[str, Tensor] = {}
+    for row, parts, forget in _mapped(directory, decoder):
+        for name, part in parts.items():
+            if name not in state:
+                state[name] = torch.empty(part.shape, dtype=dtype, device=device)
+                copy_out(state[name], part, forget)
+            elif not torch.equal(state[name], part.to(device=device, dtype=dtype)):
+                raise UserError(
+                    f"{directory}: {row.theirs} is not equal to the layer before it, but shared_layers in config.json "
+                    "says that they share their weights. Set it to 1 there to load each layer by itself."
+                )
+    decoder.load_state_dict(state, strict=False, assign=True)
+    for parameter in decoder.parameters():
+        parameter.requires_grad_(True)
+    decoder.tie()
+    decoder.make_buffers()
+    return decoder.to(device).eval()
+
+
+def check_stored(directory: Path | str) -> ModelConfig:
+    """The configuration of a directory whose tensors are all there, in their shapes. Reads no weights.
+
+    UserError: as `load_pretrained`.
+    """
+    directory = Path(directory)
+    config = read_config(directory)
+    with torch.device("meta"):
+        decoder = Decoder(config)
+    for _ in _mapped(directory, decoder):
+        pass
+    return config
+
+
+def _mapped(directory: Path, decoder: Decoder) -> Iterator[tuple[Row, dict[str, Tensor], Callable[[], None]]]:
+    """Each tensor of the directory as views that are ours, and what gives back its pages. UserError: as above."""
+    shapes = {name: p.shape for name, p in decoder.named_parameters()}
+    rows, ignored = _layout(directory, decoder.config, shapes)
     expected, surplus = {row.theirs: row for row in rows}, []
-    for name, read in stored_tensors(directory):
+    for name, tensor, forget in stored_tensors(directory):
         row = expected.pop(_canonical(name, expected), None)
         if row is None:
             if not name.endswith(ignored):
                 surplus.append(name)
             continue
         try:
-            parts = import_tensor(row, read(), shapes)
+            parts = import_tensor(row, tensor, shapes)
         except ValueError as error:
             raise UserError(f"{directory}: {error}. Weights and configuration come from different models.") from None
-        for ours, tensor in parts.items():
-            state[ours] = tensor.to(device=device, dtype=dtype, copy=True).contiguous()
+        yield row, parts, forget
+    _check_complete(directory, expected, surplus)
+
+
+def _check_complete(directory: Path, expected: dict[str, Row], surplus: list[str]) -> None:
     if expected or surplus:
         what = (
             f"no tensor {next(iter(expected))}"
@@ -222,12 +233,6 @@ def load_pretrained(
             else f"a tensor {surplus[0]}, which its family does not have"
         )
         raise UserError(f"{directory}: the weights have {what} ({len(expected)} missing, {len(surplus)} too many).")
-    decoder.load_state_dict(state, strict=False, assign=True)
-    for parameter in decoder.parameters():
-        parameter.requires_grad_(True)
-    decoder.tie()
-    decoder.make_buffers()
-    return decoder.to(device).eval()
 
 
 def read_config(directory: Path) -> ModelConfig:
@@ -256,7 +261,7 @@ def _layout(directory: Path, config: ModelConfig, shapes: dict[str, torch.Size])
     """The rows to read, and endings of names that may stand there for nothing."""
     if (directory / OWN_CONFIG).exists():
         return [Row(name, (name,)) for name in shapes], ()
-    family: Family = FAMILIES[config.preset]
+    family = FAMILIES[read_json(directory / CONFIG)["model_type"]]
     # A tied head is sometimes written all the same.
     return expanded(config, family), (*family.ignored, *(("lm_head.weight",) if config.tied else ()))
 
@@ -266,36 +271,3 @@ def _canonical(name: str, expected: dict[str, Row]) -> str:
     if name in expected:
         return name
     return next((p + name for p in ("transformer.", "model.") if p + name in expected), name)
-
-
-def stored_tensors(directory: Path) -> Iterator[tuple[str, Callable[[], Tensor]]]:
-    """(name, read) of every tensor of model.safetensors or of the shards that its index lists."""
-    index = directory / INDEX
-    if (directory / WEIGHTS).exists():
-        names = [WEIGHTS]
-    elif index.exists():
-        try:
-            names = sorted(set(json.loads(index.read_text("utf-8"))["weight_map"].values()))
-        except (ValueError, KeyError) as error:
-            raise UserError(f"{index}: not an index of shards ({error!r}).") from None
-        missing = [name for name in names if not (directory / name).exists()]
-        if missing:
-            raise UserError(
-                f"{directory}: {len(missing)} of {len(names)} shards are missing, the first {missing[0]}. "
-                "Copy or download the directory again."
-            )
-    else:
-        found = sorted(p.name for p in directory.glob("*.bin"))
-        hint = f" {found[0]} is a pickle, which smallm does not open: convert it to safetensors." if found else ""
-        raise UserError(f"{directory}: no {WEIGHTS} and no {INDEX}.{hint}")
-    for name in names:
-        try:
-            with safe_open(directory / name, framework="pt") as f:
-                for tensor in f.keys():  # noqa: SIM118 (a safe_open handle is no dict)
-                    yield tensor, _reader(f, tensor)
-        except SafetensorError as error:
-            raise UserError(f"{directory / name}: torn or not safetensors ({error}).") from None
-
-
-def _reader(f: Any, name: str) -> Callable[[], Tensor]:
-    return lambda: f.get_tensor(name)

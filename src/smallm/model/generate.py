@@ -224,6 +224,8 @@ def encode_prompt(tokenizer: Any, prompt: str) -> list[int]:
     from smallm.tokenizer.directory import bos_id
 
     ids = list(tokenizer.encode(prompt, add_special_tokens=False)) if prompt else []
+    if ids and tokenizer.bos_token_id is None:  # Qwen: texts begin with their first word
+        return ids
     bos = bos_id(tokenizer)
     return ids if ids[:1] == [bos] else [bos, *ids]
 
@@ -241,9 +243,9 @@ def generate_text(loaded: TextModel, prompt: str, sampling: SamplingConfig) -> G
         raise UserError(
             "this model directory has no tokenizer: text cannot be turned into ids. Copy its tokenizer there."
         )
-    ids = generate_ids(
-        loaded.model, encode_prompt(tokenizer, prompt), sampling, stop_ids_of(tokenizer), usable=len(tokenizer)
-    )
+    stop_ids = stop_ids_of(tokenizer) | set(getattr(loaded, "stop_ids", ()))
+    usable = min(len(tokenizer), loaded.model.config.vocab_size)
+    ids = generate_ids(loaded.model, encode_prompt(tokenizer, prompt), sampling, stop_ids, usable=usable)
     reason = yield from until_stop(decode_stream(ids, decoder_of(tokenizer)), sampling.stop)
     if reason == CONTEXT:
         say(f"(the text ends here: the model's context of {loaded.model.config.context} tokens is full)")

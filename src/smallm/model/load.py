@@ -14,9 +14,11 @@ import torch
 from smallm.core.config import ModelConfig
 from smallm.core.errors import UserError
 from smallm.core.files import read_json, sha256_file
+from smallm.core.hardware import pick_device
 from smallm.model.decoder import Decoder
-from smallm.model.families import load_pretrained
-from smallm.model.resolve import HUB_FILES, WEIGHTS, is_model_directory, resolve_model
+from smallm.model.families import load_pretrained, read_config
+from smallm.model.resolve import CONFIG, HUB_FILES, WEIGHTS, is_model_directory, resolve_model
+from smallm.model.stored import pick_dtype
 
 __all__ = ["HUB_FILES", "LoadedModel", "is_model_directory", "load_model", "resolve_model"]
 
@@ -30,6 +32,7 @@ class LoadedModel:
     path: Path
     config: ModelConfig
     facts: dict[str, Any] = field(default_factory=dict)  # smallm.json, where smallm wrote the model
+    stop_ids: tuple[int, ...] = ()  # end ids of generation_config.json and config.json, beside the tokenizer's
 
     def verify(self) -> None:
         """UserError when the weights are not those that smallm.json was written for (reads them whole)."""
@@ -42,23 +45,42 @@ class LoadedModel:
 
 
 def load_model(
-    path: Path | str, *, dtype: torch.dtype = torch.float32, device: torch.device | str = "cpu"
+    path: Path | str, *, dtype: torch.dtype | str = torch.float32, device: torch.device | str = "cpu"
 ) -> LoadedModel:
     """The model of a directory (or whatever `resolve_model` takes), checked against its tokenizer.
 
+    `dtype` "auto": that of the weights where the device multiplies it; `device` "auto": the best one here.
     UserError: no model, torn weights, or a tokenizer of another run.
     """
     directory = resolve_model(path)
     facts = _facts(directory)
     _check_tokenizer_hash(directory, facts)
-    tokenizer = _tokenizer(directory)
-    model = load_pretrained(directory, dtype=dtype, device=device)
-    if tokenizer is not None and len(tokenizer) > model.config.vocab_size:
+    tokenizer = tokenizer_beside(directory)
+    check_vocabulary(directory, read_config(directory).vocab_size, tokenizer)
+    device = torch.device(pick_device() if device == "auto" else device)
+    model = load_pretrained(directory, dtype=pick_dtype(dtype, directory, device), device=device)
+    return LoadedModel(model, tokenizer, directory, model.config, facts, end_ids(directory))
+
+
+def check_vocabulary(directory: Path, vocab_size: int, tokenizer: Any) -> None:
+    """UserError when the tokenizer has ids that the model does not know."""
+    if tokenizer is not None and len(tokenizer) > vocab_size:
         raise UserError(
-            f"{directory}: the model's vocabulary is {model.config.vocab_size} but its tokenizer has "
+            f"{directory}: the model's vocabulary is {vocab_size} but its tokenizer has "
             f"{len(tokenizer)} tokens. They come from different runs."
         )
-    return LoadedModel(model, tokenizer, directory, model.config, facts)
+
+
+def end_ids(directory: Path) -> tuple[int, ...]:
+    """The ids that end a text by generation_config.json, or config.json where that says nothing."""
+    for name in ("generation_config.json", CONFIG):
+        try:
+            found = read_json(directory / name).get("eos_token_id")
+        except (OSError, ValueError, AttributeError):
+            continue
+        if found is not None:
+            return tuple(found) if isinstance(found, list) else (int(found),)
+    return ()
 
 
 def _facts(directory: Path) -> dict[str, Any]:
@@ -84,7 +106,7 @@ def _check_tokenizer_hash(directory: Path, facts: dict[str, Any]) -> None:
         )
 
 
-def _tokenizer(directory: Path) -> Any:
+def tokenizer_beside(directory: Path) -> Any:
     """The tokenizer beside the weights; None when there is none."""
     if (directory / "tokenizer.json").is_file():
         from smallm.tokenizer.directory import load_tokenizer

@@ -12,42 +12,49 @@ from typing import Any
 
 from smallm.core.config import ModelConfig
 from smallm.core.errors import UserError
+from smallm.model.scaling import check_scaling
 
 # The vocabulary is padded to this: matrix products of aligned width are faster (nanoGPT, 50,257 -> 50,304: +25 %).
 VOCAB_MULTIPLE = 64
 FFN_MULTIPLE = 64
 
-_ROTARY = {
-    "position": "rope",
+_COMMON = {
     "rope_theta": 10_000.0,
     "rope_fraction": 1.0,
-    "norm": "rms",
-    "mlp": "swiglu",
-    "bias": False,
+    "window": 0,
+    "block": "pre",
+    "qk_norm": False,
+    "head_bias": False,
     "tied": True,
+    "shared_layers": 1,
+    "zero_init_projections": False,
 }
+_ROTARY = {**_COMMON, "position": "rope", "norm": "rms", "norm_eps": 1e-5, "mlp": "swiglu", "bias": False}
+_CLASSIC = {**_COMMON, "norm": "layer", "norm_eps": 1e-5, "bias": True}
 PRESETS: dict[str, dict[str, Any]] = {
     "qwen3": {**_ROTARY, "norm_eps": 1e-6, "qk_norm": True, "zero_init_projections": True},
-    "llama": {**_ROTARY, "norm_eps": 1e-5, "qk_norm": False, "zero_init_projections": False},
-    "gpt2": {
-        "position": "learned",
-        "rope_theta": 10_000.0,
-        "rope_fraction": 1.0,
-        "norm": "layer",
-        "norm_eps": 1e-5,
-        "qk_norm": False,
-        "mlp": "gelu",
-        "bias": True,
-        "tied": True,
-        "zero_init_projections": False,
+    "llama": _ROTARY,
+    "gpt2": {**_CLASSIC, "position": "learned", "mlp": "gelu"},
+    # Mistral 7B v0.1 (Jiang et al. 2023): grouped heads are the recipe's kv_heads, the window is published.
+    "mistral": {**_ROTARY, "window": 4096, "tied": False},
+    # Phi-1 and 1.5 rotate half of heads of 64, Phi-2 0.4 of heads of 80: 32 channels each (Li et al. 2023).
+    "phi": {
+        **_CLASSIC, "position": "rope", "rope_fraction": 0.5, "mlp": "gelu", "block": "parallel", "head_bias": True,
+        "tied": False,
     },
-}
+    "phi3": {**_ROTARY, "tied": False},
+    "smollm": {**_ROTARY, "rope_theta": 100_000.0},
+    # MobileLLM-LS (Liu et al. 2024): deep, thin, and each block computed twice in a row.
+    "mobilellm": {**_ROTARY, "shared_layers": 2},
+    # The decoder of Vaswani et al. 2017, without the attention to an encoder.
+    "transformer": {**_CLASSIC, "position": "sinusoidal", "mlp": "relu", "block": "post"},
+}  # fmt: skip
 # Head width when the recipe names neither heads nor head_width: one width for every preset.
 HEAD_WIDTH = 64
 
 
 def complete(config: ModelConfig, vocab_size: int) -> ModelConfig:
-    """`config` with every None filled by its preset (soft_cap and init_std stay as they are).
+    """`config` with every None filled by its preset (soft_cap, init_std and rope_scaling stay as they are).
 
     `vocab_size` is the tokenizer's number of ids; a config of 0 takes it, padded to 64. Completing a
     complete config changes nothing. Raises UserError for shapes that cannot be built.
@@ -106,6 +113,15 @@ def _check(config: ModelConfig) -> None:
         raise UserError(
             f"model.kv_heads: {K} does not divide model.heads: {H}. Each key-value head serves an equal group of heads."
         )
+    if config.layers % (config.shared_layers or 1):
+        raise UserError(
+            f"model.shared_layers: {config.shared_layers} does not divide model.layers: {config.layers}. Each block "
+            "serves equally many layers in a row."
+        )
+    if config.position == "sinusoidal" and config.width % 2:
+        raise UserError(f"model.width: {config.width} is odd; sinusoidal positions are pairs of a sine and a cosine.")
+    if config.rope_scaling is not None and config.position != "rope":
+        raise UserError(f"model.rope_scaling scales rotary positions; model.position is {config.position}.")
     if config.position == "rope":
         rotated = rotated_channels(config)
         if rotated < 2 or rotated % 2:
@@ -113,6 +129,8 @@ def _check(config: ModelConfig) -> None:
                 f"model.rope_fraction: {config.rope_fraction} of a head width of {C} rotates {rotated} channels. "
                 "Rotation works on pairs: the product must be even and at least 2."
             )
+        if config.rope_scaling is not None:
+            check_scaling(config.rope_scaling, rotated // 2)
 
 
 def sizes(config: ModelConfig) -> tuple[int, int, int]:

@@ -22,6 +22,17 @@ CONFIG, OWN_CONFIG, WEIGHTS, INDEX = (
 ADAPTER_CONFIG = "adapter_config.json"
 # What is fetched of a model of the Hub: no pickle, no code.
 HUB_FILES = ("*.json", "*.safetensors", "tokenizer.model", "*.jinja", "merges.txt", "vocab.txt", "README.md")
+# Names that are often half remembered, as the Hub has them.
+KNOWN_NAMES = (
+    "microsoft/Phi-3.5-mini-instruct", "microsoft/Phi-3-mini-4k-instruct", "microsoft/Phi-3-mini-128k-instruct",
+    "microsoft/phi-2", "microsoft/phi-1_5", "microsoft/phi-1", "openai-community/gpt2", "openai-community/gpt2-medium",
+    "openai-community/openai-gpt", "meta-llama/Llama-2-7b-hf", "meta-llama/Llama-3.1-8B", "meta-llama/Llama-3.2-1B",
+    "meta-llama/Llama-3.2-3B", "meta-llama/Llama-3.2-1B-Instruct", "mistralai/Mistral-7B-v0.1",
+    "mistralai/Mistral-7B-Instruct-v0.3", "Qwen/Qwen3-0.6B", "Qwen/Qwen3-1.7B", "Qwen/Qwen3-4B", "Qwen/Qwen3-0.6B-Base",
+    "HuggingFaceTB/SmolLM-135M", "HuggingFaceTB/SmolLM2-135M", "HuggingFaceTB/SmolLM2-360M",
+    "HuggingFaceTB/SmolLM2-1.7B", "HuggingFaceTB/SmolLM2-135M-Instruct", "facebook/MobileLLM-125M",
+    "TinyLlama/TinyLlama-1.1B-Chat-v1.0",
+)  # fmt: skip
 BY_HAND = "Or copy its files (config.json, the safetensors, the tokenizer's) into a directory and name that."
 
 
@@ -61,6 +72,11 @@ def resolve_model(
                 "and its base model."
             )
         return _newest_of_run(path, adapters, where)
+    if path.suffix == ".bin" and path.is_file():
+        raise UserError(
+            f"{where}{path}: a file. If it is a checkpoint of llama2.c, `smallm import {path}` makes a model directory "
+            "of it; if it is a pickle, convert it to safetensors."
+        )
     if path.exists():
         raise UserError(f"{where}{path}: a file. A model is a directory with {CONFIG} and {WEIGHTS}; name that.")
     if _is_local(str(name)):
@@ -127,6 +143,17 @@ def _nearest(path: Path) -> str:
     return f" {path.parent} has: {', '.join(names[:8])}." if names else f" {path.parent} holds no directories."
 
 
+def near_miss(name: str) -> str:
+    """' Did you mean …?' of a name that is nearly one of `KNOWN_NAMES`; '' of any other, and of those names."""
+    if name in KNOWN_NAMES:
+        return ""
+    lower = {known.lower(): known for known in KNOWN_NAMES}
+    wanted = name.lower() if "/" in name else "/" + name.lower()
+    begun = sorted((known for known in lower if wanted in known), key=len)
+    close = begun or difflib.get_close_matches(name.lower(), lower, n=1, cutoff=0.85)
+    return f" Did you mean {lower[close[0]]}?" if close else ""
+
+
 def _from_hub(name: str, revision: str | None, where: str, files: Sequence[str]) -> Path:
     """The local copy of a Hub model; fetched once, then found in the Hub's cache even offline."""
     from huggingface_hub import snapshot_download
@@ -141,7 +168,7 @@ def _from_hub(name: str, revision: str | None, where: str, files: Sequence[str])
         return Path(snapshot_download(name, revision=revision, allow_patterns=list(files)))
     except HFValidationError:
         raise UserError(
-            f"{where}{name}: neither a directory here nor a name that the Hugging Face Hub could have."
+            f"{where}{name}: neither a directory here nor a name that the Hugging Face Hub could have.{near_miss(name)}"
         ) from None
     except GatedRepoError:
         raise UserError(
@@ -154,12 +181,12 @@ def _from_hub(name: str, revision: str | None, where: str, files: Sequence[str])
         ) from None
     except RepositoryNotFoundError:
         raise UserError(
-            f"{where}{name}: no directory here and no model of the Hugging Face Hub has this name, or it is private: "
-            f"then log in with `hf auth login` (or set HF_TOKEN). {BY_HAND}"
+            f"{where}{name}: no directory here and no model of the Hugging Face Hub has this name.{near_miss(name)} "
+            f"If it is private, log in with `hf auth login` (or set HF_TOKEN). {BY_HAND}"
         ) from None
     except Exception as error:  # the client raises its transport's own errors, of many kinds
         raise UserError(
             f"{where}{name}: no directory here, and the Hugging Face Hub could not be reached "
-            f"({type(error).__name__}). Name a local directory or run, or try again with a connection "
+            f"({type(error).__name__}).{near_miss(name)} Name a local directory or run, or try again with a connection "
             f"(`hf download {name}` fetches it). {BY_HAND}"
         ) from None

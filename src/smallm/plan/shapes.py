@@ -139,7 +139,8 @@ def shape_of_config(config: dict[str, Any], name: str = "") -> Shape:
 
 def shape_of_decoder(model: ModelConfig, vocab_size: int) -> Shape:
     """The shape of a recipe's own model."""
-    config = complete(model, vocab_size)
+    # Transformers has a layer of its own for each that shares a block here.
+    config = replace(complete(model, vocab_size), shared_layers=1)
     (H, K, C), D, F, L = sizes(config), config.width, ffn_width(config), config.layers
     kinds = [("q_proj", D, H * C), ("k_proj", D, K * C), ("v_proj", D, K * C), ("o_proj", H * C, D)]
     kinds += [("gate_proj", D, F)] if config.mlp == "swiglu" else []
