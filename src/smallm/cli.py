@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
 from smallm import __version__
 from smallm.commands.guard import guarded
 from smallm.commands.options import (
+    SETTINGS,
     DataOption,
     Greedy,
     HelpOption,
@@ -31,16 +32,9 @@ from smallm.commands.options import (
     TopK,
     TopP,
 )
+from smallm.commands.recipe_verbs import recipes
 
-SETTINGS: dict[str, Any] = {
-    "no_args_is_help": True,
-    "rich_markup_mode": None,  # plain help: rich would take longer to import than the verb to answer
-    "pretty_exceptions_enable": False,
-    "add_completion": False,  # as the help option of the groups, below
-    "context_settings": {"help_option_names": ["-h", "--help"], "max_content_width": 110},
-}
 app = typer.Typer(help="The workbench for small language models: from raw text to a published model.", **SETTINGS)
-recipes = typer.Typer(help="The packaged recipes, and checking one's own.", **SETTINGS)
 app.add_typer(recipes, name="recipe")
 
 
@@ -55,11 +49,6 @@ def _root(
     version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Print it.")] = False,
     help: HelpOption = False,
 ) -> None:
-    pass
-
-
-@recipes.callback(add_help_option=False)
-def _recipes(help: HelpOption = False) -> None:
     pass
 
 
@@ -159,6 +148,66 @@ def chat(
     from smallm.commands.talk import chat_command
 
     chat_command(model, {"max_new_tokens": max_new_tokens, "temperature": temperature, "seed": seed})
+
+
+@app.command()
+@guarded
+def explain(
+    model: ModelArg,
+    prompt: Annotated[str, typer.Argument(metavar="PROMPT", help="The text to look at; - reads it from stdin.")],
+    against: Annotated[
+        str | None,
+        typer.Option("--against", metavar="MODEL", help="Another model with this tokenizer; the difference."),
+    ] = None,
+    heads: Annotated[bool, typer.Option("--heads", help="Remove each head too, not only each layer.")] = False,
+    steps: Annotated[int, typer.Option("--steps", min=0, help="Tokens to generate, step by step; 0 = none.")] = 12,
+    temperature: Temperature = None,
+    top_k: TopK = 0,
+    top_p: TopP = 1.0,
+    min_p: MinP = 0.0,
+    seed: Seed = 0,
+    greedy: Greedy = False,
+    chat: Annotated[bool, typer.Option("--chat", help="The prompt is a user's message in the chat template.")] = False,
+    dtype: Annotated[str, typer.Option(help="auto, float32, bfloat16 or float16.")] = "auto",
+    load_in_4bit: Annotated[
+        bool, typer.Option("--load-in-4bit", help="MODEL in NF4 (the one to compare with is not).")
+    ] = False,
+    tokenizer: Annotated[str | None, typer.Option(metavar="DIR", help="In place of the model's own.")] = None,
+    json: Annotated[
+        Path | None, typer.Option("--json", metavar="FILE", help="The same as JSON; - prints it on stdout.")
+    ] = None,
+    output: Annotated[
+        Path | None, typer.Option("--output", metavar="FILE", help="Default: explain/ in the model's run, or here.")
+    ] = None,
+) -> None:
+    """Show what a model does with a prompt, as a page.
+
+    Attention, logit lens, ablation, position encoding and a generation, in one HTML file that needs no network.
+    """
+    from smallm.commands.explain import explain_command
+
+    sampling = {
+        "temperature": temperature,
+        "top_k": top_k,
+        "top_p": top_p,
+        "min_p": min_p,
+        "seed": seed,
+        "greedy": greedy,
+    }
+    explain_command(
+        model,
+        prompt,
+        against=against,
+        heads=heads,
+        steps=steps,
+        sampling=sampling,
+        chat=chat,
+        dtype=dtype,
+        load_in_4bit=load_in_4bit,
+        tokenizer=tokenizer,
+        json_file=json,
+        output=output,
+    )
 
 
 @app.command("eval")
@@ -286,45 +335,6 @@ def doctor(json: JsonOption = False) -> None:
     from smallm.commands.doctor import doctor_command
 
     doctor_command(as_json=json)
-
-
-@recipes.command("list")
-@guarded
-def recipe_list(json: JsonOption = False) -> None:
-    """The packaged recipes, one line each."""
-    from smallm.commands.recipes import list_command
-
-    list_command(as_json=json)
-
-
-@recipes.command("check")
-@guarded
-def recipe_check(recipe: RecipeArg, overrides: SetOption = [], json: JsonOption = False) -> None:  # noqa: B006
-    """Say every mistake in a recipe, with file and line."""
-    from smallm.commands.recipes import check_command
-
-    check_command(recipe, overrides, as_json=json)
-
-
-@recipes.command("schema")
-@guarded
-def recipe_schema() -> None:
-    """Every key, its default and meaning, as JSON Schema."""
-    from smallm.commands.recipes import schema_command
-
-    schema_command()
-
-
-@recipes.command("copy")
-@guarded
-def recipe_copy(
-    name: Annotated[str, typer.Argument(metavar="NAME", help="A packaged recipe.")],
-    to: Annotated[Path | None, typer.Argument(metavar="FILE", help="Default: NAME.yaml here.")] = None,
-) -> None:
-    """Copy a packaged recipe, to change it."""
-    from smallm.commands.recipes import copy_command
-
-    copy_command(name, to)
 
 
 def main() -> None:

@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
+SETTINGS: dict[str, Any] = {
+    "no_args_is_help": True,
+    "rich_markup_mode": None,  # plain help: rich would take longer to import than the verb to answer
+    "pretty_exceptions_enable": False,
+    "add_completion": False,  # as the help option of the groups, below
+    "context_settings": {"help_option_names": ["-h", "--help"], "max_content_width": 110},
+}
 RecipeArg = Annotated[str, typer.Argument(metavar="RECIPE", help="A YAML file, a run, or a packaged recipe's name.")]
 ModelArg = Annotated[str, typer.Argument(metavar="MODEL", help="A run (runs/quickstart) or a model directory.")]
 SetOption = Annotated[list[str], typer.Option("--set", metavar="KEY=VALUE", help="Override a key; repeatable.")]
