@@ -32,7 +32,7 @@ def shared_data() -> Callable[[str], Path]:
     return find
 
 
-# ---- pages: one Chromium, and a page of it that counts errors and requests --------------------------------------------
+# ---- pages: one Chromium, and a page of it that counts errors and requests ----
 
 CHROMIUM = next(
     (found for name in ("chromium", "chromium-browser", "google-chrome") if (found := shutil.which(name))), None
