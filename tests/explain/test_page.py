@@ -178,3 +178,13 @@ def test_a_mistake_is_exit_2_with_a_sentence(
     assert done.exit_code == 2
     assert says in done.stderr
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.slow
+def test_128_tokens_of_12_layers_and_heads_are_at_most_2_mb_and_4_with_another_model(tmp_path: Path):
+    subject = open_subject(
+        str(make_ours(tmp_path / "m", layers=12, width=96, heads=12, kv_heads=12, context=128)), Options()
+    )
+    a = explain(subject, "", ids=list(range(3, 131)), heads=True, sampling=SamplingConfig(max_new_tokens=1))
+    assert write_page(tmp_path / "one.html", a).stat().st_size <= 2_000_000
+    assert write_page(tmp_path / "two.html", a, a, difference(a, a)).stat().st_size <= 4_000_000

@@ -81,7 +81,7 @@ def lede(x: Explanation) -> str:
 def strip(x: Explanation) -> list[dict[str, str]]:
     """The figures under the heading."""
     facts, said = x.model, x.trace.predictions
-    known = said.surprise_T[~(said.surprise_T != said.surprise_T)]
+    known = [bits for bits in said.surprise_T if not math.isnan(bits)]
     heads = max(facts["heads"])
     shared = f"{heads} heads a layer" if facts["kv_heads"] in (0, heads) else (
         f"{heads} heads a layer, {facts['kv_heads']} of keys and values"
@@ -92,7 +92,7 @@ def strip(x: Explanation) -> list[dict[str, str]]:
         {"label": "Tokens", "value": str(len(x.ids)), "note": f"of {facts['context']:,} that fit"},
         {
             "label": "Mean surprise",
-            "value": f"{known.mean():.2f} bits" if len(known) else "–",
+            "value": f"{sum(known) / len(known):.2f} bits" if known else "–",
             "note": "a token; fewer is better predicted",
         },
         {"label": "Next token", "value": percent(float(said.top_p_TN[-1, 0])), "note": "for its likeliest"},

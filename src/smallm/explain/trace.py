@@ -113,8 +113,7 @@ def logit_lens(subject: Subject, base: Pass) -> Lens | None:
     L = base.layers
     whole = resume(subject, base, L)[0]
     spread = float(base.logits_TV.std().clamp(min=1e-6))
-    exact = 1e-3 if base.logits_TV.dtype == torch.float32 else 3e-2
-    if float((whole - base.logits_TV).abs().max()) > exact * spread:
+    if float((whole - base.logits_TV).abs().max()) > 1e-3 * spread:
         say(f"{subject.name}: its output is not a function of its last layer alone; no logit lens")
         return None
     V = subject.usable

@@ -57,7 +57,7 @@ function drawMatrix() {
   const labels = T <= 64, left = labels ? Math.min(96, width * 0.26) : 34, top = labels ? left * 0.72 : 22;
   const size = Math.min(36, Math.max(labels ? 11 : 3, (width - left - 6) / T)), whole = left + size * T + 6;
   const svg = begin("att", Math.ceil(whole), Math.ceil(top + size * T + 6), $("att-title").textContent);
-  const most = differs ? Math.max(0.02, ...w.map(Math.abs)) : 1;
+  const most = differs ? peak(w, 0.02) : 1;
   rect(svg, left, top, size * T, size * T, "none", { style: "fill:none;stroke:var(--line)" });
   picture(svg, left, top, size * T, size * T, T, T, (t, s) => (s > t ? null : differs ? scale.both(w[lower(t) + s] / most) : scale.share(w[lower(t) + s])));
   const font = Math.min(12, size + 1), letters = Math.floor((left - 6) / (font * 0.62));
@@ -78,7 +78,7 @@ function drawMatrix() {
 
 function drawLines() {
   const w = attentionShown(), width = Math.min(room("att"), 620), height = 21 * T + 12, side = Math.min(190, width * 0.36), differs = both();
-  const svg = begin("att", width, height, $("att-title").textContent), y = (t) => 6 + 21 * t + 10.5, most = differs ? Math.max(0.02, ...w.map(Math.abs)) : 1;
+  const svg = begin("att", width, height, $("att-title").textContent), y = (t) => 6 + 21 * t + 10.5, most = differs ? peak(w, 0.02) : 1;
   const least = T > 64 ? 0.15 : 0.06;
   const stroke = (t, s, strong) => {
     const v = w[lower(t) + s] / most, size = Math.sqrt(Math.abs(v));
@@ -108,7 +108,7 @@ function habits(w) {
 }
 function drawGrid() {
   const m = model(), L = m.attention.length, H = Math.max(...m.facts.heads), K = m.facts.kv_heads, scale = scales(), differs = both();
-  const left = 30, top = K && K < H ? 30 : 22, width = room("att"), cell = Math.max(38, Math.min(110, (width - left - 4) / H));
+  const n = Math.min(T, 128), left = 30, top = K && K < H ? 30 : 22, width = room("att"), cell = Math.max(38, Math.min(110, (width - left - 4) / H));
   const svg = begin("att", Math.ceil(left + cell * H + 4), Math.ceil(top + cell * L + 4), $("att-title").textContent);
   for (let h = 0; h < H; h++) {
     label(svg, left + (h + 0.5) * cell, 14, String(h + 1), { muted: true, at: { "text-anchor": "middle", "font-size": 11 } });
@@ -117,9 +117,12 @@ function drawGrid() {
   for (let l = 0; l < L; l++) {
     label(svg, left - 6, top + (l + 0.5) * cell + 4, String(l + 1), { muted: true, at: { "text-anchor": "end", "font-size": 11 } });
     for (let h = 0; h < headsOf(m, l); h++) {
-      const w = shownWeights("attention", l, h, state.sink), most = differs ? Math.max(0.02, ...w.map(Math.abs)) : 1;
+      const w = shownWeights("attention", l, h, state.sink), most = differs ? peak(w, 0.02) : 1;
       rect(svg, left + h * cell + 1, top + l * cell + 1, cell - 2, cell - 2, "none", { style: "fill:none;stroke:var(--line)" });
-      picture(svg, left + h * cell + 1, top + l * cell + 1, cell - 2, cell - 2, T, T, (t, s) => (s > t ? null : differs ? scale.both(w[lower(t) + s] / most) : scale.share(w[lower(t) + s])));
+      picture(svg, left + h * cell + 1, top + l * cell + 1, cell - 2, cell - 2, n, n, (i, j) => {
+        const t = Math.floor((i * T) / n), s = Math.floor((j * T) / n), v = w[lower(t) + s];
+        return s > t ? null : differs ? scale.both(v / most) : scale.share(v);
+      });
     }
   }
   walk("att", svg, { x: left, y: top, w: cell, h: cell, rows: L, columns: H, has: (l, h) => h < headsOf(m, l) }, [Math.max(0, state.layer), Math.max(0, state.head)], (l, h) => {

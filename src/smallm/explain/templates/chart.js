@@ -31,7 +31,7 @@ const paint = ([r, g, b]) => `rgb(${r},${g},${b})`;
 // Black or white on a colour, whichever reads better.
 function over([r, g, b]) {
   const linear = (v) => ((v /= 255) <= 0.03928 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4);
-  return 0.2126 * linear(r) + 0.7152 * linear(g) + 0.0722 * linear(b) > 0.18 ? "#14161a" : "#ffffff";
+  return 0.2126 * linear(r) + 0.7152 * linear(g) + 0.0722 * linear(b) > 0.179 ? "#000000" : "#ffffff";
 }
 
 // A fresh drawing in a chart's place; `width` is what the page has room for.

@@ -19,7 +19,7 @@ async function unpack() {
 const KINDS = { u8: Uint8Array, i8: Int8Array, u32: Uint32Array, f32: Float32Array };
 function array([kind, at, size]) { return new KINDS[kind](bytes, data.start + at, size); }
 
-const model = () => data.models[Math.min(state.whose, 1)];
+const model = () => data.models[state.whose === 1 ? 1 : 0];  // of a difference the first: its layers and words
 const both = () => state.whose === 2;
 const token = (t) => words[data.tokens[t]];
 // A word where spaces at its ends must be seen: in tables, labels and sentences.
@@ -72,6 +72,12 @@ function shownArray(read) {
   return Float32Array.from(a, (x, i) => x - b[i]);
 }
 
+// The largest size in an array, at least `least` (a spread call has no room for a large one).
+function peak(values, least) {
+  let most = least;
+  for (const v of values) if (Math.abs(v) > most) most = Math.abs(v);
+  return most;
+}
 function fixed(x, digits) { return (Number.isFinite(x) ? x.toFixed(digits) : "\u2013").replace("-", MINUS); }
 function signed(x, digits) { return (x > 0 ? "+" : "") + fixed(x, digits); }
 function percent(p, sign) {

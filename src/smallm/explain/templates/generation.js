@@ -24,7 +24,7 @@ function parted() {
 function drawGeneration() {
   if (!$("gen")) return;
   const it = model().generation, all = steps();
-  $("gen-hint").textContent = `${settings(it)}; the same sampler as smallm generate. Ended by: ${it.reason}.${data.models.length > 1 ? " " + parted() + (both() ? ` Shown: ${NAMES[1]}.` : "") : ""}`;
+  $("gen-hint").textContent = `${settings(it)}; the same sampler as smallm generate. Ended by: ${it.reason}.${data.models.length > 1 ? " " + parted() + (both() ? ` Shown: ${NAMES[0]}.` : "") : ""}`;
   if (!all.length) { $("gen-text").textContent = ""; nothing("gen", "The prompt fills the context: there is no room for another token."); return; }
   state.step = Math.min(state.step, all.length - 1);
   const step = all[state.step], range = $("gen-at"), word = (s) => words[s.words[s.drawn]];

@@ -8,7 +8,7 @@ function drawLens() {
   if (differs && MISSING.lens) return nothing("lensmap", `No difference: ${MISSING.lens}.`);
   const rows = lens.rows, n = lens.alternatives, top = array(lens.top), topP = array(lens.topP), scale = scales();
   const read = { p: (x) => array(x.lens.topP).filter((_, i) => i % n === 0), entropy: (x) => array(x.lens.entropy), actual: (x) => array(x.lens.actual) }[by];
-  const values = shownArray(read), most = Math.max(by === "entropy" ? 1 : 0.02, ...values.map(Math.abs));
+  const values = shownArray(read), most = peak(values, by === "entropy" ? 1 : 0.02);
   const colour = (v) => (differs ? scale.both(v / most) : by === "entropy" ? scale.heat(v / most) : scale.plain(v));
   const say = (v) => (by === "entropy" ? bits(v, differs) : percent(v, differs));
   const left = 76, w = Math.max(64, Math.min(110, (room("lensmap") - left) / T)), h = 24, head = 24;

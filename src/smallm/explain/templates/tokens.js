@@ -29,7 +29,7 @@ function drawTokens() {
   }
   place.setAttribute("aria-activedescendant", `token-${state.at}`);
   const legend = $("strip-legend"), from = differs ? scale.both(-1) : scale.plain(0), to = differs ? scale.both(1) : by === "p" ? scale.plain(1) : scale.heat(1);
-  legend.replaceChildren(differs ? say(-limit, true) : say(by === "rank" ? 0 : 0));
+  legend.replaceChildren(differs ? say(-limit, true) : say(0));
   const bar = el("i", "", null, legend);
   bar.style.background = `linear-gradient(90deg,${paint(from)},${differs ? paint(scale.both(0)) + "," : ""}${paint(to)})`;
   legend.append(`${say(limit, differs)}${by === "p" ? "" : " and more"}`);
@@ -66,7 +66,7 @@ function drawSurprise() {
   const step = Math.max(5, (width - left - 8) / T), whole = left + step * T + 8;
   heading("surprise", differs ? "Difference in surprise by token" : "Surprise by token");
   const svg = begin("surprise", Math.max(width, Math.ceil(whole)), height, $("surprise-title").textContent);
-  const most = Math.max(1, ...Array.from(values, (v) => (Number.isFinite(v) ? Math.abs(v) : 0)));
+  const most = peak(values, 1);
   const zero = differs ? height / 2 : height - base, scale = (zero - 12) / most;
   for (const v of differs ? [-most, 0, most] : [0, most / 2, most]) {
     const y = zero - v * scale;
