@@ -61,7 +61,7 @@ def test_the_page_holds_what_was_seen(tmp_path: Path, explained: Callable[..., E
     words = [header["words"][i] for i in read(block, model["lens"]["top"])]
     assert words == [visible(a.pieces(int(i))) for i in a.trace.lens.top_ids_LTN.reshape(-1)]  # type: ignore[union-attr]
     assert len(model["ablation"]["heads"]) == 12
-    assert [s["words"][s["drawn"]] for s in model["generation"]["steps"]] == [
+    assert [header["words"][s["words"][s["drawn"]]] for s in model["generation"]["steps"]] == [
         visible(a.pieces(s.drawn))
         for s in a.generation.steps  # type: ignore[union-attr]
     ]
@@ -121,7 +121,7 @@ def test_a_byte_of_a_weight_is_at_most_half_a_percentage_point_off():
 
 
 def test_names_and_ordinals_are_said_as_people_do():
-    assert short_names(["runs/x/tuned/a", "runs/x/base"]) == ["tuned/a", "x/base"]
+    assert short_names(["runs/x/tuned/a", "runs/x/base"]) == ["tuned/a", "base"]
     assert short_names(["runs/x/base", "runs/y/base"]) == ["x/base", "y/base"]
     assert [ordinal(n) for n in (1, 2, 3, 11, 21, 1_113)] == ["1st", "2nd", "3rd", "11th", "21st", "1,113th"]
 

@@ -112,8 +112,8 @@ def fused_weights(q_BHTC: Tensor, k_BKSC: Tensor, mask: Tensor | None, causal: b
     """weights_BHTS of torch's scaled_dot_product_attention, in float32: what its fused kernels never write down."""
     H, K, T, S = q_BHTC.shape[1], k_BKSC.shape[1], q_BHTC.shape[2], k_BKSC.shape[2]
     k_BHSC = k_BKSC.float().repeat_interleave(H // K, dim=1)
-    scale = q_BHTC.shape[-1] ** -0.5 if scale is None else scale
-    scores_BHTS = (q_BHTC.float() @ k_BHSC.transpose(-2, -1)) * scale
+    by = q_BHTC.shape[-1] ** -0.5 if scale is None else scale
+    scores_BHTS = (q_BHTC.float() @ k_BHSC.transpose(-2, -1)) * by
     if causal:
         seen_TS = torch.ones(T, S, dtype=torch.bool, device=scores_BHTS.device).tril()
         scores_BHTS = scores_BHTS.masked_fill(~seen_TS, float("-inf"))

@@ -73,9 +73,11 @@ def _model_json(x: Explanation) -> dict[str, Any]:
 
 def _generation(x: Explanation) -> dict[str, Any]:
     assert x.generation is not None
-    steps = [dataclasses.asdict(step) | {"text": x.pieces(step.drawn)} for step in x.generation.steps]
-    for step in steps:
-        step["shown"] = [{"id": i, "text": x.pieces(i)} for i in step["shown"]]
+    steps = [
+        dataclasses.asdict(step)
+        | {"text": x.pieces(step.drawn), "shown": [{"id": i, "text": x.pieces(i)} for i in step.shown]}
+        for step in x.generation.steps
+    ]
     sampling = dataclasses.asdict(x.generation.sampling)
     return _plain({"sampling": sampling, "reason": x.generation.reason, "steps": steps})
 

@@ -118,7 +118,7 @@ def ordinal(n: int) -> str:
 
 def short_names(names: list[str]) -> list[str]:
     """Paths without the folders that all of them share, at most their last three parts."""
-    parts = [name.rstrip("/").split("/")[-3:] for name in names]
+    parts = [name.rstrip("/").split("/") for name in names]
     while len(parts) > 1 and len({p[0] for p in parts}) == 1 and all(len(p) > 1 for p in parts):
         parts = [p[1:] for p in parts]
-    return ["/".join(p) for p in parts]
+    return ["/".join(p[-3:]) for p in parts]

@@ -118,7 +118,9 @@ def logit_lens(subject: Subject, base: Pass) -> Lens | None:
         return None
     V = subject.usable
     final_TV = base.logits_TV[:, :V]
-    next_T1 = torch.cat([torch.tensor(base.ids[1:], device=final_TV.device), final_TV[-1:].argmax(-1)])[:, None]
+    next_T1 = torch.cat(
+        [torch.tensor(base.ids[1:], dtype=torch.long, device=final_TV.device), final_TV[-1:].argmax(-1)]
+    )[:, None]
     next_T1 = next_T1.clamp(max=V - 1)
     rows = []
     for layer in range(L + 1):
