@@ -99,7 +99,7 @@ def test_a_model_against_itself_shows_no_difference(open_page: Callable[..., Any
     page.locator("[name=whose][value='2']").check(force=True)
     page.locator('[data-table="att"] summary').click()
     cells = page.eval_on_selector_all('[data-table="att"] tbody td:last-child', "cs => cs.map(c => c.textContent)")
-    assert all(part.endswith(" 0.0\u00a0%") for cell in cells for part in cell.split(", "))
+    assert all(part.endswith(" 0.0\u00a0pp") for cell in cells for part in cell.split(", "))
     assert "Both models write the same tokens." in page.locator("#gen-hint").text_content()
 
 

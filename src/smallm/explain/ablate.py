@@ -26,7 +26,7 @@ ROWS = 16
 class Removal:
     """One thing removed (head None: the layer), and the next token without it.
 
-    `probability`: of the whole model's likeliest token; `change`: that minus what it was; `bits`: KL(whole || without);
+    `probability`: of the watched token; `change`: that minus what it was; `bits`: KL(whole || without);
     `top_id`: the likeliest now.
     """
 
@@ -40,7 +40,7 @@ class Removal:
 
 @dataclass(frozen=True)
 class Ablation:
-    """`target`: the whole model's likeliest next token, `probability`: of it. `heads` is empty where not asked for."""
+    """`target`: the watched next token, `probability`: of it in the whole model. `heads`: empty where not asked for."""
 
     target: int
     probability: float
@@ -48,10 +48,10 @@ class Ablation:
     heads: list[Removal]
 
 
-def ablate(subject: Subject, base: Pass, *, heads: bool = False) -> Ablation:
-    """Remove each layer, and with `heads` each head of each layer."""
+def ablate(subject: Subject, base: Pass, *, heads: bool = False, target: int | None = None) -> Ablation:
+    """Remove each layer, and with `heads` each head. `target`: the token that is watched, by default the likeliest."""
     whole_V = base.logits_TV[-1, : subject.usable].log_softmax(-1)
-    target = int(whole_V.argmax())
+    target = int(whole_V.argmax()) if target is None else target
     layers = [_removal(without(subject, base, layer), whole_V, target, layer, None) for layer in range(base.layers)]
     found: list[Removal] = []
     if heads:

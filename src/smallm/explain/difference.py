@@ -89,7 +89,7 @@ def _ablations(a: Explanation, b: Explanation, missing: dict[str, str]) -> tuple
     if one is None or two is None:
         return [], []
     if one.target != two.target:
-        missing["ablation"] = "the models expect different next tokens, so their changes are of different tokens"
+        missing["ablation"] = "their ablations watched different tokens"
         return [], []
     if len(one.layers) != len(two.layers) or len(one.heads) != len(two.heads):
         missing["ablation"] = "the models have other layers or heads"

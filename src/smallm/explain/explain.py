@@ -43,10 +43,12 @@ def explain(
     heads: bool = False,
     sampling: SamplingConfig | None = None,
     chat: bool = False,
+    target: int | None = None,
 ) -> Explanation:
     """Look at a model's pass over a prompt. `ids`: in place of the tokenizer's (another model's, to compare with it).
 
     `layers`: remove each layer; `heads`: each head as well. `sampling`: follow a generation so drawn; None: none.
+    `target`: the next token that the ablation watches, by default the likeliest.
     UserError: a prompt that does not fit, a model that cannot be looked into.
     """
     ids = list(subject.encode(prompt, chat=chat) if ids is None else ids)
@@ -57,7 +59,7 @@ def explain(
         ids=ids,
         pieces=Pieces(subject.tokenizer),
         trace=trace(subject, base),
-        ablation=ablate(subject, base, heads=heads) if layers or heads else None,
+        ablation=ablate(subject, base, heads=heads, target=target) if layers or heads else None,
         positions=positions_of(subject, base.layers, len(ids)),
         generation=follow(subject, ids, sampling) if sampling is not None else None,
     )
@@ -79,7 +81,9 @@ def explain_both(
         )
     if len(ids) > other.context:
         raise UserError(f"the prompt has {len(ids)} tokens; {other.name} was made for {other.context}. Shorten it.")
-    return explain(subject, prompt, ids=ids, **options), explain(other, prompt, ids=ids, **options)
+    first = explain(subject, prompt, ids=ids, **options)
+    target = None if first.ablation is None else first.ablation.target  # of both, so that changes can be subtracted
+    return first, explain(other, prompt, ids=ids, target=target, **options)
 
 
 def facts(subject: Subject, base: Pass) -> dict[str, Any]:

@@ -101,7 +101,7 @@ def strip(x: Explanation) -> list[dict[str, str]]:
 
 def quoted(text: str) -> str:
     """A token in a sentence; long ones are cut."""
-    shown = visible(text)
+    shown = visible(text).strip() or visible(text)
     shown = shown if len(shown) <= 40 else shown[:39] + "…"
     return f"“{shown}”"
 

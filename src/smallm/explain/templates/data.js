@@ -82,7 +82,7 @@ function fixed(x, digits) { return (Number.isFinite(x) ? x.toFixed(digits) : "\u
 function signed(x, digits) { return (x > 0 ? "+" : "") + fixed(x, digits); }
 function percent(p, sign) {
   if (!Number.isFinite(p)) return "\u2013";
-  if (sign) return (p > 0 ? "+" : "") + fixed(100 * p, Math.abs(p) < 0.001 && p ? 3 : 1) + "\u00a0%";
+  if (sign) return (p > 0 ? "+" : "") + fixed(100 * p, Math.abs(p) < 0.001 && p ? 3 : 1) + "\u00a0pp";  // percentage points
   return p > 0 && p < 0.0005 ? "< 0.1\u00a0%" : fixed(100 * p, 1) + "\u00a0%";
 }
 function bits(x, sign) { return Number.isFinite(x) ? (sign ? signed(x, 2) : fixed(x, 2)) + " bits" : "\u2013"; }

@@ -43,7 +43,7 @@ function drawRotary(it, two) {
   sets.forEach((s, k) => path(plot, Array.from(s, (v, d) => [box.x + (box.w * d) / Math.max(1, n - 1), box.y + box.h * (1 - (v - least) / (1 - least))]), `var(--c${1 + (k % 6)})`));
   const names = it.rotary.map((s, k) => s.name || `set ${k + 1}`);
   if (sets.length > 1) names.forEach((name, k) => label(plot, box.x + box.w, 22 + 15 * k, name, { at: { "text-anchor": "end", style: `fill:var(--c${1 + (k % 6)})` } }));
-  walk("postwo", plot, { x: box.x, y: 0, w: box.w / n, h: 190, rows: 1, columns: n }, [0, Math.min(1, n - 1)], () => {}, (_, d) => `${d} tokens apart: ${sets.map((s, k) => (sets.length > 1 ? names[k] + " " : "") + fixed(s[d], 2)).join(", ")}${set.scale !== 1 ? `; cosines and sines are scaled by ${fixed(set.scale, 3)}` : ""}`);
+  walk("postwo", plot, { x: box.x, y: 0, w: box.w / n, h: 190, rows: 1, columns: n }, [0, Math.min(1, n - 1)], () => {}, (_, d) => `${d} ${d === 1 ? "token" : "tokens"} apart: ${sets.map((s, k) => (sets.length > 1 ? names[k] + " " : "") + fixed(s[d], 2)).join(", ")}${set.scale !== 1 ? `; cosines and sines are scaled by ${fixed(set.scale, 3)}` : ""}`);
   table("postwo", () => ({ head: ["distance", ...names], rows: Array.from({ length: n }, (_, d) => [String(d), ...sets.map((s) => fixed(s[d], 3))]) }));
 }
 
