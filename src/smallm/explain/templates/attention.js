@@ -2,7 +2,7 @@
 const ATT_HINTS = {
   matrix: "A row is a token that looks, a column one that is looked at. Choose a cell to choose its row's token.",
   lines: "On the left the tokens that look, on the right what they look at; the chosen token's lines are strong.",
-  grid: "One small matrix for each head; choose one to see it large. Heads of one colour below share their keys and values where the model groups them.",
+  grid: "One small matrix for each head; choose one to see it large. Where the model groups its heads, those under bars of one colour share their keys and values.",
   rollout: "The layers' attention (mean of the heads) multiplied up to the chosen layer, half of each for the residual connection: from where what stands at a token may have come.",
 };
 const headName = (m, h) => {
