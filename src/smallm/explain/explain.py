@@ -94,7 +94,7 @@ def facts(subject: Subject, base: Pass) -> dict[str, Any]:
     settings = subject.loaded.settings
     return {
         "name": subject.name,
-        "family": type(subject.model).__name__ if subject.ours else str(getattr(subject.config, "model_type", "")),
+        "family": str(getattr(subject.config, "preset" if subject.ours else "model_type", "")),
         "parameters": subject.loaded.parameters,
         "weights_sha256": subject.loaded.weights_sha256,
         "dtype": settings.get("dtype"),

@@ -55,7 +55,7 @@ function attentionTable(w) {
 function drawMatrix() {
   const w = attentionShown(), width = room("att"), scale = scales(), differs = both();
   const labels = T <= 64, left = labels ? Math.min(96, width * 0.26) : 34, top = labels ? left * 0.72 : 22;
-  const size = Math.min(36, Math.max(labels ? 11 : 3, (width - left - 6) / T)), whole = left + size * T + 6;
+  const size = Math.min(36, Math.max(labels ? 11 : 3, Math.min(width - left - 6, 640 - top) / T)), whole = left + size * T + 6;
   const svg = begin("att", Math.ceil(whole), Math.ceil(top + size * T + 6), $("att-title").textContent);
   const most = differs ? peak(w, 0.02) : 1;
   rect(svg, left, top, size * T, size * T, "none", { style: "fill:none;stroke:var(--line)" });
