@@ -13,6 +13,7 @@ import typer
 
 from smallm import __version__
 from smallm.commands.guard import guarded
+from smallm.commands.model_verbs import explain, import_
 from smallm.commands.options import (
     SETTINGS,
     DataOption,
@@ -152,21 +153,8 @@ def chat(
     chat_command(model, {"max_new_tokens": max_new_tokens, "temperature": temperature, "seed": seed})
 
 
-@app.command("import")
-@guarded
-def import_(
-    model: Annotated[str, typer.Argument(metavar="MODEL", help="A directory, a Hub name, or a .bin of llama2.c.")],
-    out: Annotated[Path | None, typer.Option(metavar="DIR", help="Default: models/ and the model's name.")] = None,
-    tokenizer: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="llama2.c: its tok*.bin; default: the one beside it.")
-    ] = None,
-    revision: Annotated[str | None, typer.Option(help="Of a Hub model: its commit, tag or branch.")] = None,
-    json: JsonOption = False,
-) -> None:
-    """Take a model of others, checked, as a directory here."""
-    from smallm.commands.import_model import import_command
-
-    import_command(model, out=out, tokenizer=tokenizer, revision=revision, as_json=json)
+app.command("import")(guarded(import_))
+app.command()(guarded(explain))
 
 
 @app.command("eval")

@@ -223,6 +223,7 @@ FORMATS: tuple[Format, ...] = (
     ),
     Format("card", ("*/README.md", "tokens/*/README.md"), "other", "A card with the Hub's metadata."),
     Format("report", ("report/*", "report/figures/*"), "other", "The page, the same as Markdown, and its figures."),
+    Format("explanation", ("explain/*.html",), "other", "What a model did with a prompt: a page complete in itself."),
     Format(
         "checkpoint",
         ("checkpoints/*/step-*/*", "checkpoints/*/*"),
