@@ -23,8 +23,8 @@ def causal(T: int) -> np.ndarray:
 @pytest.mark.parametrize("kv_heads", [4, 2, 1])
 def test_it_equals_the_slow_twin(exercise: ModuleType, kv_heads: int) -> None:
     q, k, v = draw(9, 4, kv_heads, 8)
-    tensors = [torch.from_numpy(x)[None].float() for x in (q, k, v)]
-    expected = reference_attention(*tensors, torch.from_numpy(causal(9))[None])[0]
+    q_, k_, v_ = (torch.from_numpy(x)[None].float() for x in (q, k, v))
+    expected = reference_attention(q_, k_, v_, torch.from_numpy(causal(9))[None])[0]
     np.testing.assert_allclose(exercise.attention(q, k, v, causal(9)), expected.numpy(), atol=1e-5)
 
 

@@ -20,12 +20,12 @@ def test_it_equals_the_rule_of_the_decoder(exercise: ModuleType, window: int | N
 
 
 def test_changing_one_document_leaves_its_neighbours_alone(exercise: ModuleType) -> None:
-    qkv = [torch.randn(1, 16, 2, 4, generator=torch.Generator().manual_seed(i)) for i in range(3)]
+    q, k, v = (torch.randn(1, 16, 2, 4, generator=torch.Generator().manual_seed(i)) for i in range(3))
     mask = torch.from_numpy(np.array(exercise.packing_mask(SEGMENTS_T)))[None]
-    before = reference_attention(*qkv, mask)
-    for x in qkv:
+    before = reference_attention(q, k, v, mask)
+    for x in (q, k, v):
         x[:, :5] += 1.0
-    after = reference_attention(*qkv, mask)
+    after = reference_attention(q, k, v, mask)
     assert torch.equal(before[:, 5:], after[:, 5:])
     assert not torch.equal(before[:, :5], after[:, :5])
 
