@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import page_claims
 import pytest
 
@@ -56,6 +58,15 @@ def test_every_command_key_path_and_entry_of_the_log_on_a_page_exists(page: Path
     assert [wrong for key in keys if (wrong := page_claims.wrong_key(key))] == []
     assert page_claims.dead_paths(text, PAPERS) == []
     assert page_claims.missing_entries(text) == []
+
+
+def test_the_row_on_the_page_of_qlora_is_the_models_own(shared_data: Callable[[str], Path]) -> None:
+    from safetensors.numpy import load_file
+
+    weights = load_file(shared_data("models/stories260K-hf-derived") / "model.safetensors")
+    [row] = re.findall(r'^ROW = """(.*?)"""', text_of(PAPERS / "qlora.md"), flags=re.DOTALL | re.MULTILINE)
+    said = np.array(row.split(), dtype=np.float32)
+    np.testing.assert_array_equal(said, weights["model.layers.0.mlp.gate_proj.weight"][0])
 
 
 def test_what_is_said_to_be_coming_stands_on_a_page_and_is_not_there_yet() -> None:
