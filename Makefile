@@ -33,6 +33,7 @@ format: $(VENV)/.dev
 
 readme: $(VENV)/.test
 	$(PY) tools/readme.py
+	$(PY) tools/roadmap.py
 
 setup: $(VENV)/.dev
 

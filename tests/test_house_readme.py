@@ -11,7 +11,7 @@ import readme
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = [ROOT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "LOG.md", "benchmarks/README.md")]
-PAGES += sorted((ROOT / "docs").rglob("*.md"))
+PAGES += sorted(page for folder in ("docs", "papers", "exercises") for page in (ROOT / folder).rglob("*.md"))
 
 
 def test_the_generated_parts_of_the_readme_are_fresh():
