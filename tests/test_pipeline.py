@@ -22,7 +22,7 @@ RECIPE = Recipe(name="x", data=DataConfig(sources=[SourceConfig(synth="stories",
 ALL = ["data", "tokenizer", "tokens", "train", "eval", "report"]
 
 
-def fake(stage: Stage, made: list[str]) -> Stage:
+def fake(stage: Stage, made: list[str], borrows: bool = False) -> Stage:
     """The stage with its real key, and a function that writes what its inputs and configuration come to."""
 
     def make(recipe: Recipe, run: Run) -> Path:
@@ -32,7 +32,9 @@ def fake(stage: Stage, made: list[str]) -> Stage:
             write_json(directory / "out", {"hash": sha256_json([inputs, stage.config(recipe)])})
         return run.path / stage.artefact
 
-    return dataclasses.replace(stage, make=make, fingerprint=lambda recipe, hashes: {}, owns=None)
+    return dataclasses.replace(
+        stage, make=make, fingerprint=lambda recipe, hashes: {}, owns=None, borrows=borrows and stage.borrows
+    )
 
 
 @pytest.fixture
@@ -42,10 +44,10 @@ def cards(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     return written
 
 
-def run_of(recipe: Recipe, path: Path, **options: object) -> list[str]:
+def run_of(recipe: Recipe, path: Path, borrows: bool = False, **options: object) -> list[str]:
     """The stages that were made."""
     made: list[str] = []
-    stages = tuple(fake(stage, made) for stage in STAGES)
+    stages = tuple(fake(stage, made, borrows) for stage in STAGES)
     outcomes = run_pipeline(recipe, Run(path), stages=stages, **options)  # type: ignore[arg-type]
     assert [o.stage for o in outcomes if o.made] == made
     return made
@@ -102,6 +104,18 @@ def test_moving_a_suite_or_the_folder_of_its_data_redoes_nothing(
     here, there = (with_key(eval={"suites": [f"/{d}/a.yaml"], "data": [f"/{d}"]}) for d in ("here", "there"))
     run_of(here, tmp_path)
     assert run_of(there, tmp_path) == ["report"]
+
+
+def test_a_trial_beside_a_run_makes_only_what_its_change_touches(
+    tmp_path: Path, cards: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The samples' temperature is another: training is never borrowed, what comes before it is."""
+    assert run_of(RECIPE, tmp_path / "runs" / "a") == ALL
+    trial = dataclasses.replace(RECIPE, temperature=0.1)
+    assert run_of(trial, tmp_path / "runs" / "b", borrows=True) == ALL[3:]
+    assert "[1/6] data: copied; there it was made in" in capsys.readouterr().err
+    assert cards.count("b") == cards.count("a"), "the copied data gets its card"
+    assert run_of(trial, tmp_path / "runs" / "b", borrows=True) == []
 
 
 def test_only_makes_what_it_names(tmp_path: Path, cards: list[str], capsys: pytest.CaptureFixture[str]) -> None:

@@ -146,8 +146,10 @@ def _one(
         write_cards(recipe, run)
     record = run.stage_record(stage.artefact)
     seconds = record["seconds"] if record else 0.0
-    say(f"{title}: {'made' if made else 'done before'} in {duration(seconds)}{'' if made else ', skipped'}")
-    return Outcome(stage.name, path, made, seconds)
+    copied = made and record is not None and "borrowed" in record
+    how = "copied; there it was made" if copied else "made" if made else "done before"
+    say(f"{title}: {how} in {duration(seconds)}{'' if made else ', skipped'}")
+    return Outcome(stage.name, path, made and not copied, seconds)
 
 
 def _current(stage: Stage, recipe: Recipe, run: Run) -> bool:

@@ -139,6 +139,7 @@ STAGES: tuple[Stage, ...] = (
         lazy("smallm.data.build:build_data"),
         data_config,
         fingerprint=lazy("smallm.data.sources:fingerprint"),
+        borrows=True,
     ),
     Stage(
         "tokenizer",
@@ -148,6 +149,7 @@ STAGES: tuple[Stage, ...] = (
         inputs=("data",),
         fingerprint=tokenizer_fingerprint,
         unkeyed=_CLOCKED,
+        borrows=True,
     ),
     Stage(
         "tokens",
@@ -155,6 +157,7 @@ STAGES: tuple[Stage, ...] = (
         lazy("smallm.tokenizer.encode:encode_data"),
         lambda recipe: {},
         inputs=("data", "tokenizer"),
+        borrows=True,
     ),
     Stage(
         "train",
@@ -214,6 +217,7 @@ def tuning_stages(recipe: Recipe) -> tuple[Stage, ...]:
             inputs=("tokenizer",) if own else (),
             fingerprint=lazy("smallm.finetune.tokens:fingerprint"),
             unkeyed=("audit.json",),  # it describes what the other files hold
+            borrows=True,
         ),
         Stage(
             "tune",

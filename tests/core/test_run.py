@@ -52,6 +52,39 @@ def test_a_finished_stage_is_skipped_until_its_configuration_changes(tmp_path: P
     assert run_stage(dataclasses.replace(stage, version=2), dataclasses.replace(RECIPE, seed=1), Run(tmp_path))[1]
 
 
+def test_what_a_run_beside_has_under_the_same_key_is_copied_not_made(tmp_path: Path, maker: Maker) -> None:
+    stage = maker.stage("a", borrows=True)
+    run_stage(stage, RECIPE, Run(tmp_path / "first"))
+    path, made = run_stage(stage, RECIPE, Run(tmp_path / "second"))
+    assert made
+    assert maker.calls == ["a"]
+    assert (path / "out").read_text("utf-8") == "one"
+    assert not (path / "README.md").exists(), "a card is the run's own"
+    record = read_json(path / "stage.json")
+    assert record.pop("borrowed") == "../first"
+    assert record == read_json(tmp_path / "first" / "a" / "stage.json")
+    assert run_stage(stage, RECIPE, Run(tmp_path / "second"))[1] is False, "and it is done from then on"
+
+
+@pytest.mark.parametrize("damage", ["another key", "another version", "changed", "missing", "no lender"])
+def test_nothing_is_borrowed_that_is_not_exactly_the_same(tmp_path: Path, maker: Maker, damage: str) -> None:
+    stage = maker.stage("a", borrows=damage != "no lender")
+    run_stage(stage, RECIPE, Run(tmp_path / "first"))
+    out = tmp_path / "first" / "a" / "out"
+    if damage == "changed":
+        out.write_text("ONE", "utf-8")
+    if damage == "missing":
+        out.unlink()
+    if damage == "another version":
+        record = read_json(tmp_path / "first" / "a" / "stage.json")
+        write_json(tmp_path / "first" / "a" / "stage.json", record | {"versions": record["versions"] | {"torch": "1"}})
+    recipe = dataclasses.replace(RECIPE, seed=5) if damage == "another key" else RECIPE
+    path, made = run_stage(stage, recipe, Run(tmp_path / "second"))
+    assert made
+    assert maker.calls == ["a", "a"]
+    assert "borrowed" not in read_json(path / "stage.json")
+
+
 def test_a_stage_is_redone_when_the_outputs_that_it_reads_changed(tmp_path: Path, maker: Maker) -> None:
     first = maker.stage("a", unkeyed=("seconds",))
     second = maker.stage("b", ("a",), config=lambda recipe: {})

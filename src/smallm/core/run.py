@@ -22,6 +22,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+from smallm.core.borrow import borrow
 from smallm.core.config import Recipe
 from smallm.core.console import duration, say, warn
 from smallm.core.errors import UserError
@@ -44,7 +45,7 @@ class Stage:
     the artefact too, `owns(artefact)` names the files that are this stage's (None: all), and `shared` those of them
     that others may write again: they must be there, whatever they hold. `beside` names (globs below the run) what
     this stage reads of theirs. `extends(old, new)` says that going from one configuration to the other continues the
-    work instead of redoing it.
+    work instead of redoing it. `borrows`: a run beside this one that has it under the same key lends it.
     """
 
     name: str
@@ -60,6 +61,7 @@ class Stage:
     shared: tuple[str, ...] = ()
     beside: tuple[str, ...] = ()
     costly: bool = False
+    borrows: bool = False
     extends: Callable[[Any, Any], bool] = lambda old, new: False
 
 
@@ -211,13 +213,16 @@ def is_done(stage: Stage, run: Run, key: str) -> bool:
 
 
 def run_stage(stage: Stage, recipe: Recipe, run: Run, *, redo: bool = False) -> tuple[Path, bool]:
-    """Make the stage's artefact unless it is done. Returns its path and whether it was made."""
+    """Make the stage's artefact, or borrow it, unless it is done. Returns its path and whether it was made."""
     final = run.path / stage.artefact
     recover(final)
     inputs = stage_inputs(stage, recipe, run)
     key = stage_key(stage, recipe, inputs)
     if is_done(stage, run, key):
         return final, False
+    if (other := borrow(stage, run, key, versions())) is not None:
+        say(f"{stage.name}: the same as in {other}, copied from there")
+        return final, True
     _ask_before_redoing(stage, recipe, run, inputs, redo)
     began = time.monotonic()
     made = stage.make(recipe, run)
