@@ -18,7 +18,7 @@ import torch
 from smallm.core.config import FinetuneConfig, TrainConfig
 from smallm.core.console import count, say, warn
 from smallm.core.errors import UserError
-from smallm.finetune import fused
+from smallm.finetune import fused, fused_blocks
 from smallm.finetune.causal import CausalDecoder
 from smallm.finetune.dtypes import DtypePlan
 from smallm.plan.shapes import Shape
@@ -173,6 +173,7 @@ def job_of(parts: Parts, tune: FinetuneConfig, seed: int) -> Job:
         batches = held_out_rows(held_out, T, micro, alone=alone)
         validation = Validation(held_out, batches, int(held_out.bytes.sum()))
     fused.install(decoder)
+    fused_blocks.install(decoder)
     arithmetic = parts.plan.autocast or torch.float32
     return Job(
         model=LossModel(decoder, activation_checkpointing=parts.fit.checkpointing),
