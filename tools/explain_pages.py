@@ -25,7 +25,7 @@ ROOT = Path(__file__).resolve().parents[1]
 PAGE = ROOT / "docs" / "explain" / "quickstart.html"
 SAMPLING = SamplingConfig(max_new_tokens=16, temperature=0.5, top_k=40, top_p=0.95, seed=1)
 PROMPTS = {
-    "quickstart": "Once upon a time, there was a brave girl named Emma. She had a small dog, and every day she took her",
+    "quickstart": "Once upon a time, there was a brave girl named Emma. She had a small dog, and each day she took her",
     "stories260k": "Once upon a time, there was a little girl named Lily. She loved to play outside in the",
     "phi3": "The contract ends on the last day of the month, unless",
 }
