@@ -137,8 +137,22 @@ def dead_paths(page: str, folder: Path) -> list[str]:
 
 def missing_entries(page: str) -> list[str]:
     """Titles after `LOG.md` that no heading of the log has."""
-    headings = [
-        " ".join(x.split()) for x in re.findall(r"^## (.*)$", (ROOT / "LOG.md").read_text("utf-8"), re.MULTILINE)
-    ]
-    titles = re.findall(r"`LOG\.md`, \"([^\"]+)\"", " ".join(page.split()))
-    return [title for title in titles if not any(title in heading for heading in headings)]
+    return [title for title in _titles(page) if not any(title in heading for heading, _ in _log())]
+
+
+def entries_with(page: str, words: str) -> list[str]:
+    """Of the entries of the log that the page names, the headings of those in which these words stand."""
+    titles = _titles(page)
+    return [heading for heading, text in _log() if words in text and any(title in heading for title in titles)]
+
+
+def _titles(page: str) -> list[str]:
+    return re.findall(r"`LOG\.md`, \"([^\"]+)\"", " ".join(page.split()))
+
+
+@cache
+def _log() -> list[tuple[str, str]]:
+    """(heading, text) of every entry, with single blanks."""
+    entries = re.split(r"^## ", (ROOT / "LOG.md").read_text("utf-8"), flags=re.MULTILINE)[1:]
+    parts = [entry.partition("\n") for entry in entries]
+    return [(" ".join(heading.split()), " ".join(text.split())) for heading, _, text in parts]

@@ -60,6 +60,28 @@ def test_the_family_and_its_switches_are_said(tmp_path: Path) -> None:
     assert result.stdout == "here\n"
 
 
+@pytest.mark.parametrize(
+    "record",
+    [
+        {},
+        {"parameters": 5, "model": {"preset": "llama", "heads": 4}},  # of a smallm that knew fewer switches
+        {"format": "smallm-tuned-1", "method": "full", "parameters": None, "end_ids": [2]},
+    ],
+)
+def test_a_directory_with_a_record_of_its_own_is_described_by_its_configuration_and_keeps_it(
+    record: dict[str, Any], tmp_path: Path
+) -> None:
+    save_pretrained(decoder(preset="mistral"), tmp_path / "theirs")
+    write_json(tmp_path / "theirs" / "smallm.json", record)
+    result = smallm("import", "theirs", "--out", "here")
+    assert result.exit_code == 0, result.stderr
+    assert "mistral: " in result.stderr
+    assert "rotary positions, a window of 4096, RMSNorm, SwiGLU, untied" in result.stderr
+    assert read_json(tmp_path / "here" / "smallm.json") == record
+    again = smallm("import", "theirs", "--out", "there", "--json")
+    assert json.loads(again.stdout) == {**record, "path": "there"}
+
+
 def test_a_checkpoint_of_llama2c_becomes_a_directory_that_talks(shared_data: Any) -> None:
     source = shared_data("models/stories260K") / "stories260K.bin"
     result = smallm("import", str(source), "--out", "stories")

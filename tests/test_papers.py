@@ -10,6 +10,8 @@ import numpy as np
 import page_claims
 import pytest
 
+from smallm.core.recipe import load_recipe
+
 PAPERS = Path(__file__).resolve().parent.parent / "papers"
 PAGES = sorted(path for path in PAPERS.glob("*.md") if path.stem not in ("README", "TEMPLATE"))
 SECTIONS = ["The idea", "The formula", "The switch", "Try it", "What it bought"]
@@ -50,6 +52,17 @@ def test_every_command_key_path_and_entry_of_the_log_on_a_page_exists(page: Path
     assert [wrong for key in page_claims.keys(text) if (wrong := page_claims.wrong_key(key))] == []
     assert page_claims.dead_paths(text, PAPERS) == []
     assert page_claims.missing_entries(text) == []
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda p: p.stem)
+def test_tokens_of_the_quickstart_are_todays_or_those_of_the_commit_that_the_log_names(page: Path) -> None:
+    today = load_recipe("quickstart").train.tokens
+    for paragraph in text_of(page).split("\n\n"):
+        commits = re.findall(r"\bcommit ([0-9a-f]{7,40})\b", paragraph)
+        said = [round(1e6 * float(n)) for n in re.findall(r"([\d.]+)\s+million\s+tokens", paragraph)]
+        if "quickstart" in paragraph:
+            assert commits or all(tokens == today for tokens in said)
+        assert [commit for commit in commits if not page_claims.entries_with(paragraph, f"Commit: {commit}")] == []
 
 
 def test_the_row_on_the_page_of_qlora_is_the_models_own(shared_data: Callable[[str], Path]) -> None:

@@ -15,6 +15,7 @@ from smallm.core.config import Recipe, affecting
 from smallm.core.errors import UserError
 from smallm.core.files import HashCache, files_below
 from smallm.core.run import Stage
+from smallm.model.presets import PRESETS
 
 
 def lazy(name: str) -> Callable[..., Any]:
@@ -48,8 +49,13 @@ def tokenizer_fingerprint(recipe: Recipe, hashes: HashCache) -> dict[str, str]:
     return _directory(recipe.tokenizer.path, "tokenizer.path", hashes) if recipe.tokenizer.path else {}
 
 
+def model_config(recipe: Recipe) -> dict[str, Any]:
+    """The shape as the recipe has it: what a preset decides is not spelled out, what is said against it is."""
+    return affecting(recipe.model, PRESETS.get(recipe.model.preset))
+
+
 def train_config(recipe: Recipe) -> dict[str, Any]:
-    return {"model": affecting(recipe.model), "train": affecting(recipe.train), "seed": recipe.seed}
+    return {"model": model_config(recipe), "train": affecting(recipe.train), "seed": recipe.seed}
 
 
 def train_fingerprint(recipe: Recipe, hashes: HashCache) -> dict[str, str]:
@@ -118,7 +124,7 @@ OF_TUNED_EVALUATION = ("task", "language", "labels", "test_items", "max_new_toke
 
 
 def report_config(recipe: Recipe) -> dict[str, Any]:
-    return dataclasses.asdict(recipe)
+    return dataclasses.asdict(recipe) | {"model": model_config(recipe)}
 
 
 def _directory(path: str, key: str, hashes: HashCache, patterns: tuple[str, ...] = ("*",)) -> dict[str, str]:

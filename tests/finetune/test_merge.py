@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 import torch
-from finetune.tiny_bases import documents, save_base, tuned
+from finetune.tiny_bases import documents, save_base, save_shared_base, tuned
 from finetune.tiny_phi3 import make_phi3
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -23,6 +23,7 @@ from smallm.finetune.merge import merge, plan_merge
 from smallm.finetune.nf4 import dequantised
 from smallm.finetune.save import save_tuned
 from smallm.finetune.tensors import Output, Tensors, write_shards
+from smallm.model.families import load_pretrained
 
 
 def saved(base: Path, **keys: Any) -> tuple[Any, Path]:
@@ -88,6 +89,20 @@ def test_the_fused_modules_of_phi3_are_merged(tmp_path: Path) -> None:
     moved = {n for n in before if not torch.equal(before[n], after[n])}
     kinds = {"qkv_proj", "o_proj", "gate_up_proj", "down_proj"}
     assert moved == {n for n in before if n.split(".")[-2] in kinds}
+
+
+@pytest.mark.parametrize("keys", [{}, {"load_in_4bit": True}])
+def test_a_merged_model_whose_base_shares_layers_has_them_each_for_itself(keys: dict[str, Any], tmp_path: Path) -> None:
+    base = save_shared_base(tmp_path / "base")
+    decoder, adapter = saved(base, **keys)
+    merge(plan_merge(adapter, base), tmp_path / "merged")
+    assert difference(decoder, tmp_path / "merged") < 5e-5
+    ours, ids = load_pretrained(tmp_path / "merged"), documents((20,))[0][None]
+    assert (ours.shared, len(ours.blocks)) == (1, 2)
+    with torch.no_grad():
+        assert (ours(ids) - decoder(ids)).abs().max() < 1e-4
+    loaded = {name: p.detach() for name, p in ours.blocks.named_parameters()}
+    assert not torch.equal(loaded["0.attention.q.weight"], loaded["1.attention.q.weight"])
 
 
 def test_the_original_base_of_a_qlora_is_another_function(tmp_path: Path) -> None:

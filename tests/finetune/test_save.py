@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 import torch
-from finetune.tiny_bases import documents, save_base, tuned
+from finetune.tiny_bases import documents, save_base, save_shared_base, tuned
 from finetune.tiny_phi3 import END, ENDOFTEXT, make_phi3
 from safetensors.torch import load_file
 from torch.nn import functional as F
@@ -24,6 +24,7 @@ from smallm.finetune.equivalence import check_saved
 from smallm.finetune.merge import merge, plan_merge
 from smallm.finetune.render import Renderer
 from smallm.finetune.save import end_ids_of, save_tuned
+from smallm.model.families import load_pretrained
 
 ANSWERS = {"Frage: 1?": "Antwort: Haus.", "Frage: 2?": "The cat sat on the mat."}
 # In a process of its own, with transformers and peft alone; the answers' ids as JSON.
@@ -227,6 +228,19 @@ def test_a_fully_tuned_model_is_a_whole_model(tmp_path: Path) -> None:
     assert "_name_or_path" not in read_json(directory / "config.json")
     with pytest.raises(KeyError):
         read_json(directory / "config.json")["_attn_implementation"]
+
+
+def test_layers_that_shared_a_block_are_tuned_one_by_one_and_open_so(tmp_path: Path) -> None:
+    base, directory = save_shared_base(tmp_path / "base"), tmp_path / "tuned"
+    assert read_json(base / "config.json")["shared_layers"] == 2
+    decoder = tuned(base, method="full")
+    directory.mkdir()
+    save_tuned(decoder, directory, base=base, base_name="../base", end_ids=[2])
+    assert "shared_layers" not in read_json(directory / "config.json")
+    ours, ids = load_pretrained(directory), documents((20,))[0][None]
+    assert (ours.shared, len(ours.blocks)) == (1, 2)
+    with torch.no_grad():
+        assert (ours(ids) - decoder.eval()(ids)).abs().max() < 1e-4
 
 
 def test_a_tie_is_written_once_in_16_bits_too(tmp_path: Path) -> None:

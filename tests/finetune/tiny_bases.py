@@ -83,6 +83,18 @@ def save_base(directory: Path, family: str = "llama", **switches: Any) -> Path:
     return directory
 
 
+def save_shared_base(directory: Path) -> Path:
+    """A base of smallm's whose two layers are one block's weights, with the tokenizer of the others."""
+    from model.tiny import decoder
+    from tiny_hf import make_tokenizer
+
+    from smallm.model.families import save_pretrained
+
+    save_pretrained(decoder(preset="mobilellm", vocab_size=320), directory)
+    make_tokenizer(directory, template=TURNS)
+    return directory
+
+
 def documents(lengths: Sequence[int], vocabulary: int = 320, seed: int = 0) -> list[Tensor]:
     generator = torch.Generator().manual_seed(seed)
     return [torch.randint(vocabulary, (n,), generator=generator) for n in lengths]

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import pytest
 import torch
-from model.tiny import SWITCHES, SWITCHES_AND_SHARED, config
+from model.tiny import SWITCHES, SWITCHES_AND_SHARED, config, ids, packed
 
 from smallm.core.config import ModelConfig
 from smallm.model import count
+from smallm.model.attention import make_borders, windowed
 from smallm.model.cache import KVCache
 from smallm.model.decoder import Decoder
 from smallm.model.presets import sizes
@@ -94,6 +95,38 @@ def test_the_bytes_of_training_add_up_and_follow_the_optimizer() -> None:
     matrices = sum(p.numel() for name, p in model.named_parameters() if p.ndim == 2 and name.startswith("blocks"))
     assert adamw["optimizer"] - muon["optimizer"] == 4 * matrices
     assert count.bytes_of_training(config(), 1024, checkpointing=True)["activations"] < muon["activations"]
+
+
+@pytest.mark.parametrize("switches", [{}, {"shared_layers": 2}, {"tied": False}, {"preset": "phi"}], ids=str)
+def test_autocast_copies_each_stored_matrix_once(switches: dict) -> None:
+    model = Decoder(config(layers=4, **switches))
+    matrices = {shape for p in model.parameters() if p.ndim == 2 for shape in (tuple(p.shape), tuple(p.shape[::-1]))}
+    copies: dict[int, torch.Tensor] = {}
+
+    def keep(tensor: torch.Tensor) -> torch.Tensor:
+        if tensor.dtype == torch.bfloat16 and tuple(tensor.shape) in matrices:
+            copies[tensor.untyped_storage().data_ptr()] = tensor
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(keep, lambda t: t), torch.autocast("cpu", torch.bfloat16):
+        model(torch.zeros(8, 40, dtype=torch.long))
+    held = sum(t.untyped_storage().nbytes() for t in copies.values())
+    counted = count.bytes_of_training(model.config, 320, activation_bytes=2)["casts"]
+    assert counted == pytest.approx(held, rel=0.02)  # vectors are few
+
+
+def test_a_window_needs_one_mask_more_where_attention_reads_masks() -> None:
+    def activations(window: int, *, masked: bool = True) -> int:
+        return count.bytes_of_training(config(window=window), 4 * 48, masked=masked)["activations"]
+
+    segments, _ = packed([20, 28])
+    borders = make_borders(segments.repeat(4, 1), "sdpa")
+    made = windowed(borders, 8, ids(4, 48))
+    assert made is not None and made.mask_B1TT is not None  # noqa: PT018
+    assert made.mask_B1TT is not borders.mask_B1TT
+    assert activations(8) - activations(0) == made.mask_B1TT.nbytes
+    assert windowed(borders, 48, ids(4, 48)) is borders
+    assert activations(48) == activations(8, masked=False) == activations(0)
 
 
 def test_the_cache_holds_what_was_counted() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+
 import pytest
 import torch
 from model.tiny import SWITCHES_AND_SHARED, config, decoder, ids, packed
@@ -178,20 +180,41 @@ def test_under_autocast_the_residual_stream_is_in_half_precision_and_logits_stay
     assert (logits.float() - expected).abs().max() < 0.1 * expected.abs().max()
 
 
+# The switches that take a path of their own through the forward pass.
+COMPILED = ("grouped heads", "transformer", "phi", "long rope in a window", "mobilellm")
+
+
 @pytest.mark.slow
+@pytest.mark.skipif(not (shutil.which("g++") or shutil.which("clang++")), reason="inductor needs a C++ compiler")
 @pytest.mark.filterwarnings("ignore:`torch.jit:DeprecationWarning")  # torch's own, inside inductor
-def test_the_forward_and_backward_pass_compile_whole_and_once() -> None:
-    model = decoder(kv_heads=2)
+@pytest.mark.parametrize("name", COMPILED)
+def test_the_forward_and_backward_pass_compile_whole_and_once(name: str) -> None:
+    _compiles(decoder(**SWITCHES_AND_SHARED[name]), "inductor")
+
+
+@every_switch
+@pytest.mark.slow
+def test_every_switch_is_traced_whole_and_once(switches: dict) -> None:
+    _compiles(decoder(**switches), "aot_eager")
+
+
+def _compiles(model: Decoder, backend: str) -> None:
+    """One graph serves rows of any borders, with the logits and gradients of the model itself."""
     torch._dynamo.reset()
-    counter = CompileCounterWithBackend("inductor")
+    counter = CompileCounterWithBackend(backend)
     compiled = torch.compile(model, fullgraph=True, backend=counter)
     tokens = ids(2, 32)
     for lengths in ([10, 22], [32], [5, 5, 22]):
         segments, positions = packed(lengths)
         borders = make_borders(segments.repeat(2, 1), "sdpa")
-        logits = compiled(tokens, positions.repeat(2, 1), borders)
-        torch.testing.assert_close(logits, model(tokens, positions.repeat(2, 1), borders), atol=1e-5, rtol=1e-4)
-        logits.sum().backward()
+        found = []
+        for run in (compiled, model):
+            model.zero_grad()
+            logits = run(tokens, positions.repeat(2, 1), borders)
+            logits.square().mean().backward()
+            found.append([logits.detach(), *(p.grad for p in model.parameters())])
+        for ours, plain in zip(*found, strict=True):
+            torch.testing.assert_close(ours, plain, atol=1e-5, rtol=1e-4)
     assert counter.frame_count == 1
 
 

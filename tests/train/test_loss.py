@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from model.tiny import SWITCHES_AND_SHARED, decoder
 from torch import nn
 
 from smallm.core.config import ModelConfig
+from smallm.model.attention import make_borders
 from smallm.model.decoder import Decoder
 from smallm.train.corpus import IGNORE, Batch, trained_positions
 from smallm.train.loss import LossModel, chunk_rows, chunked_cross_entropy, cross_entropy_reference
@@ -97,6 +101,9 @@ def tiny(**keywords) -> Decoder:
     )
 
 
+every_switch = pytest.mark.parametrize("switches", SWITCHES_AND_SHARED.values(), ids=SWITCHES_AND_SHARED)
+
+
 def random_batch(B: int = 4, T: int = 16, masked: bool = False) -> Batch:
     generator = torch.Generator().manual_seed(0)
     ids = torch.randint(0, 64, (B, T), generator=generator)
@@ -134,12 +141,21 @@ def test_computing_trained_positions_alone_changes_nothing() -> None:
     torch.testing.assert_close(chosen, LossModel(decoder)(batch)[0], rtol=1e-5, atol=1e-5)
 
 
-def test_activation_checkpointing_gives_the_same_gradients() -> None:
-    batch, found = random_batch(), []
+@every_switch
+@pytest.mark.parametrize("packed", [False, True])
+def test_activation_checkpointing_gives_the_same_gradients(switches: dict, packed: bool) -> None:
+    batch, found = random_batch(T=24), []  # past LongRoPE's first length
+    if packed:
+        segments_BT = torch.tensor([0] * 9 + [1] * 15).expand(4, 24)
+        positions_BT = torch.cat([torch.arange(9), torch.arange(15)]).expand(4, 24)
+        borders = make_borders(segments_BT, "sdpa")
+        batch = replace(batch, segments_BT=segments_BT, positions_BT=positions_BT, borders=borders, single=False)
     for on in (False, True):
-        model = LossModel(tiny(), activation_checkpointing=on)
-        model(batch)[0].backward()
-        found.append([p.grad for p in model.parameters()])
+        model = LossModel(decoder(**switches).train(), activation_checkpointing=on)
+        loss = model(batch)[0]
+        loss.backward()
+        found.append([loss.detach(), *(p.grad for p in model.parameters())])
+    assert all(gradient is not None for gradient in found[0])
     for a, b in zip(*found, strict=True):
         assert torch.equal(a, b)
 

@@ -6,6 +6,7 @@ import dataclasses
 
 import pytest
 import torch
+from model.tiny import SWITCHES_AND_SHARED, decoder
 from torch import nn
 
 from smallm.core.config import ModelConfig, TrainConfig
@@ -87,16 +88,19 @@ def test_muon_in_bf16_equals_torchs_closely() -> None:
     torch.testing.assert_close(ours, theirs, rtol=0, atol=0.02 * 0.05)
 
 
-@pytest.mark.parametrize(("preset", "tied"), [("qwen3", True), ("qwen3", False), ("gpt2", True)])
-def test_every_parameter_is_in_exactly_one_group(preset: str, tied: bool) -> None:
-    model = tiny(preset=preset, tied=tied)
+@pytest.mark.parametrize("switches", SWITCHES_AND_SHARED.values(), ids=SWITCHES_AND_SHARED)
+@pytest.mark.parametrize("tied", [None, False])
+def test_every_parameter_is_in_exactly_one_group(switches: dict, tied: bool | None) -> None:
+    model = decoder(**switches if tied is None else {**switches, "tied": tied})
     groups = parameter_groups(model)
     seen = [id(p) for group in groups.values() for _, p in group]
     assert sorted(seen) == sorted(id(p) for p in model.parameters())
     assert all(p.ndim == 2 and name.startswith("blocks.") for name, p in groups["matrices"])
-    assert {name for name, _ in groups["embeddings"]} >= {"embed.weight"}
-    assert [name for name, _ in groups["head"]] == ([] if tied else ["head.weight"])
+    tables = ["embed.weight", *(["positions.weight"] if model.config.position == "learned" else [])]
+    assert [name for name, _ in groups["embeddings"]] == tables
+    assert [name for name, _ in groups["head"]] == ([] if model.config.tied else ["head.weight"])
     assert all(p.ndim == 1 for _, p in groups["vectors"])
+    assert ("head.bias" in dict(groups["vectors"])) == bool(model.config.head_bias)
 
 
 @pytest.mark.parametrize("kind", ["muon", "adamw"])

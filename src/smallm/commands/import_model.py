@@ -26,18 +26,18 @@ FORMAT = "smallm-imported-1"
 def import_command(
     model: str, *, out: Path | None, tokenizer: Path | None, revision: str | None, as_json: bool
 ) -> None:
-    facts = import_model(model, out, tokenizer=tokenizer, revision=revision)
+    config, facts = import_model(model, out, tokenizer=tokenizer, revision=revision)
     if as_json:
         print(json.dumps(facts, indent=2, sort_keys=True))
     else:
-        say(describe(facts))
+        say(describe(config))
         print(facts["path"])
 
 
 def import_model(
     model: str, out: Path | None = None, *, tokenizer: Path | None = None, revision: str | None = None
-) -> dict[str, Any]:
-    """Bring `model` into `out` (default: models/ and its name) and give what smallm.json there says, and its path.
+) -> tuple[ModelConfig, dict[str, Any]]:
+    """Bring `model` into `out` (default: models/ and its name): its configuration; what smallm.json says, and its path.
 
     UserError (nothing is written): nothing there, an unknown family, tensors missing, a tokenizer that does not fit.
     """
@@ -58,7 +58,7 @@ def import_model(
     except BaseException:
         shutil.rmtree(final.with_name(final.name + ".partial"), ignore_errors=True)
         raise
-    return {**facts, "path": str(final)}
+    return config, {**facts, "path": str(final)}
 
 
 def _take(model: str, partial: Path, revision: str | None) -> ModelConfig:
@@ -96,7 +96,6 @@ def _convert(source: Path, partial: Path, tokenizer: Path | None) -> ModelConfig
     """A checkpoint of llama2.c as a directory in Llama's layout, with its tokenizer where there is one."""
     from smallm.model.families import save_pretrained
     from smallm.model.llama2c import read_llama2c
-    from smallm.model.load import check_vocabulary
 
     decoder = read_llama2c(source)
     config = decoder.config
@@ -118,7 +117,6 @@ def _convert(source: Path, partial: Path, tokenizer: Path | None) -> ModelConfig
             "do not belong together; name the right one with --tokenizer."
         )
     write_llama2c_tokenizer(pieces, partial, config.context)
-    check_vocabulary(partial, config.vocab_size, None)
     say(f"tokenizer: {tokenizer}")
     return config
 
@@ -145,9 +143,11 @@ def _record(partial: Path, model: str, revision: str | None, config: ModelConfig
     return facts
 
 
-def describe(facts: dict[str, Any]) -> str:
-    """Two lines about a model: its size, and the switches that make its family."""
-    model = facts["model"]
+def describe(config: ModelConfig) -> str:
+    """Two lines about a model of a complete configuration: its size, and the switches that make its family."""
+    from smallm.model.count import parameters
+
+    model = asdict(config)
     grouped = "" if model["heads"] == model["kv_heads"] else f" over {model['kv_heads']}"
     switches = [
         {"rope": "rotary positions", "learned": "learned positions", "sinusoidal": "sinusoidal positions"}.get(
@@ -163,7 +163,7 @@ def describe(facts: dict[str, Any]) -> str:
         "tied" if model["tied"] else "untied",
     ]
     return (
-        f"{model['preset']}: {count(facts['parameters'])} parameters, {model['layers']} layers of width "
+        f"{model['preset']}: {count(parameters(config))} parameters, {model['layers']} layers of width "
         f"{model['width']}, {model['heads']} heads{grouped}, context {model['context']}, vocabulary "
         f"{model['vocab_size']}\n" + ", ".join(switch for switch in switches if switch)
     )

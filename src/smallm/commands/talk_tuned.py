@@ -41,7 +41,6 @@ class TunedModel:
 
     def __init__(self, path: Path, *, load_in_4bit: bool = False) -> None:
         from smallm.evaluate.local_models import Options, load_local, quantisation
-        from smallm.finetune.causal import row_limit
         from smallm.finetune.render import Renderer
         from smallm.finetune.save import end_ids_of
 
@@ -59,9 +58,7 @@ class TunedModel:
                 "Put the template into chat_template.jinja there."
             )
         self.end_ids = set(end_ids_of(path)) or set(self.renderer.end_ids)
-        config = self.model.config
-        text = config.get_text_config() if hasattr(config, "get_text_config") else config
-        self.context = int(getattr(config, "context", 0)) or row_limit(text)
+        self.context, self.switch = _reach(self.model.config)
 
     def answer(self, messages: Sequence[dict[str, str]], sampling: Any) -> Generator[str, None, str]:
         """Pieces of the answer; returns why it ended. UserError: a conversation that fills the context."""
@@ -84,20 +81,29 @@ class TunedModel:
         usable = max(self.tokenizer.get_vocab().values()) + 1
         if isinstance(self.model, Decoder):
             return generate_ids(self.model, prompt, sampling, self.end_ids, usable=usable)
-        return _generate(self.model, prompt, sampling, self.end_ids, usable, self.context)
+        return _generate(self.model, prompt, sampling, self.end_ids, usable, self.context, self.switch)
+
+
+def _reach(config: Any) -> tuple[int, int | None]:
+    """(the context, the length beyond which LongRoPE rotates by other factors) of a loaded model's configuration."""
+    from smallm.finetune.lengths import longest_text
+
+    if hasattr(config, "get_text_config"):
+        return longest_text(config.get_text_config().to_dict()) or (1 << 30, None)
+    return int(config.context), None  # our decoder's, whose cache sees to it
 
 
 def _generate(
-    model: Any, prompt: list[int], sampling: Any, ends: set[int], usable: int, context: int
+    model: Any, prompt: list[int], sampling: Any, ends: set[int], usable: int, context: int, switch: int | None = None
 ) -> Generator[int, None, str]:
-    """`generate_ids` for a model of Transformers."""
+    """`generate_ids` for a model of Transformers. A text that outgrows `switch` tokens is computed anew, once."""
     import torch
 
     from smallm.model.generate import CONTEXT, LENGTH, STOP_ID
     from smallm.model.sampling import draw, streams
 
     device = next(model.parameters()).device
-    random, cache, length = streams(sampling, 1), None, len(prompt)
+    random, cache, ids = streams(sampling, 1), None, list(prompt)
     new = torch.tensor([prompt], device=device)
     seen_1V = torch.zeros(1, usable, dtype=torch.bool, device=device)
     for _ in range(sampling.max_new_tokens):
@@ -110,30 +116,31 @@ def _generate(
         if token in ends:
             return STOP_ID
         yield token
-        length += 1
-        if length >= context:
+        ids.append(token)
+        if len(ids) >= context:
             return CONTEXT
-        new = torch.tensor([[token]], device=device)
+        if switch is not None and len(ids) == switch + 1:
+            cache = None  # its keys were rotated by the factors of short texts
+        new = torch.tensor([[token] if cache is not None else ids], device=device)
     return LENGTH
 
 
 def generate_other(path: Path, text: str, sampling: Any, *, show: bool, load_in_4bit: bool) -> tuple[str, str | None]:
     """Continue `text` with a model through Transformers: 4-bit weights, families that our decoder does not know."""
     from smallm.evaluate.local_models import Options, load_local, quantisation
-    from smallm.finetune.causal import row_limit
     from smallm.model.generate import decode_stream, decoder_of, encode_prompt, stop_ids_of, until_stop
     from smallm.model.load import end_ids
 
     loaded = load_local(path, Options(quantise=quantisation(load_in_4bit, False)))
     say(f"(through Transformers{', its weights in NF4' if load_in_4bit else ''})")
-    tokenizer, context = loaded.tokenizer, row_limit(loaded.model.config.get_text_config())
+    tokenizer, (context, switch) = loaded.tokenizer, _reach(loaded.model.config)
     prompt = encode_prompt(tokenizer, text)
     if len(prompt) >= context:
         raise UserError(f"the prompt has {len(prompt)} tokens; the model's context is {context}. Shorten the prompt.")
     ends = stop_ids_of(tokenizer) | set(end_ids(path))
     if show:
         print(text, end="", flush=True)
-    ids = _generate(loaded.model, prompt, sampling, ends, max(tokenizer.get_vocab().values()) + 1, context)
+    ids = _generate(loaded.model, prompt, sampling, ends, max(tokenizer.get_vocab().values()) + 1, context, switch)
     return stream(until_stop(decode_stream(ids, decoder_of(tokenizer)), sampling.stop), show=show)
 
 

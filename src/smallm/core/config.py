@@ -28,8 +28,8 @@ def key(
 ) -> Any:
     """A recipe key: default, help, bounds; `size` reads 5M or 20MB; `affects` the stage's key.
 
-    `plain`: of a switch that came later, what was done before there was one. That value (and None) is left out of
-    keys, so that what was made before keeps its key.
+    `plain`: of a switch that came later, what was done before there was one. It is left out of keys, as None is, so
+    that what was made before keeps its key (but see `affecting`).
     """
     bounds = {k: v for k, v in {"ge": ge, "gt": gt, "le": le, "lt": lt}.items() if v is not None}
     metadata = {"help": help, "bounds": bounds, "size": size, "affects": affects}
@@ -328,16 +328,21 @@ class Recipe:
     report: ReportConfig = field(default_factory=ReportConfig)
 
 
-def affecting(section: Any) -> Any:
-    """`section` as plain JSON data, without the fields that do not affect the result."""
+def affecting(section: Any, preset: dict[str, Any] | None = None) -> Any:
+    """`section` as plain JSON data, without the fields that do not affect the result.
+
+    `preset`: what the section's None stand for. Where it says otherwise than `plain`, that value counts.
+    """
     if dataclasses.is_dataclass(section) and not isinstance(section, type):
         # Where the best step is kept, or patience ends the run, this key says which steps those can be.
         picked = getattr(section, "keep_best", False) or getattr(section, "patience", 0)
+        said = preset or {}
+        plain = {f.name: f.metadata["plain"] for f in dataclasses.fields(section) if "plain" in f.metadata}
+        before = [n for n, p in plain.items() if (x := getattr(section, n)) is None or x == p == said.get(n, p)]
         return {
             f.name: affecting(getattr(section, f.name))
             for f in dataclasses.fields(section)
-            if (f.metadata.get("affects", True) or (picked and f.name == "validate_every"))
-            and not ("plain" in f.metadata and getattr(section, f.name) in (None, f.metadata["plain"]))
+            if (f.metadata.get("affects", True) or (picked and f.name == "validate_every")) and f.name not in before
         }
     if isinstance(section, (list, tuple)):
         return [affecting(x) for x in section]

@@ -17,7 +17,8 @@ from smallm.finetune.examples import SYSTEM, TEXT
 from smallm.finetune.render import Rendered, Renderer
 
 # RoPE whose factors depend on the longest row, and what a context is called.
-CHANGING_ROPE = ("longrope", "su", "dynamic")
+LONG_ROPE = ("longrope", "su")
+CHANGING_ROPE = (*LONG_ROPE, "dynamic")
 CONTEXT = ("max_position_embeddings", "n_positions", "n_ctx", "context")
 
 
@@ -112,16 +113,38 @@ def longest_row(config: Mapping[str, Any]) -> tuple[int, str] | None:
     LongRoPE (Phi-3.5) has two lists of factors, and one row over `original_max_position_embeddings` switches the whole
     batch to the long ones: rows stay at or under it (4,096). Dynamic RoPE is scaled by the longest row likewise.
     """
-    config = config.get("text_config") or config
-    rope = config.get("rope_parameters") or config.get("rope_scaling") or {}
-    kind = rope.get("rope_type") or rope.get("type")
-    context = next((int(config[k]) for k in CONTEXT if config.get(k)), None)
+    config, context = config.get("text_config") or config, context_of(config)
+    kind, original = _rope(config)
     if kind in CHANGING_ROPE:
-        original = config.get("original_max_position_embeddings") or rope.get("original_max_position_embeddings")
-        limits = [int(n) for n in (original, context) if n]
+        limits = [n for n in (original, context) if n]
         if limits:
             return min(limits), "longer rows switch its whole batch to the long RoPE factors"
     return (context, "that is its context") if context else None
+
+
+def longest_text(config: Mapping[str, Any]) -> tuple[int, int | None] | None:
+    """(tokens that a model of this config.json goes on to, where its LongRoPE changes factors); None as above.
+
+    Beyond that length the keys in a cache have the wrong factors: everything is computed anew there, once.
+    """
+    found, context = longest_row(config), context_of(config)
+    kind, original = _rope(config.get("text_config") or config)
+    if found and context and kind in LONG_ROPE and original and original < context:
+        return context, original
+    return (found[0], None) if found else None
+
+
+def context_of(config: Mapping[str, Any]) -> int | None:
+    """The context that config.json says."""
+    config = config.get("text_config") or config
+    return next((int(config[k]) for k in CONTEXT if config.get(k)), None)
+
+
+def _rope(config: Mapping[str, Any]) -> tuple[str | None, int | None]:
+    """(how its rotary positions are scaled, the length that they were made for)."""
+    rope = config.get("rope_parameters") or config.get("rope_scaling") or {}
+    original = config.get("original_max_position_embeddings") or rope.get("original_max_position_embeddings")
+    return rope.get("rope_type") or rope.get("type"), int(original) if original else None
 
 
 def check_length(max_length: int, config: Mapping[str, Any], name: str) -> None:

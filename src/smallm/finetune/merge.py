@@ -27,6 +27,7 @@ from smallm.finetune.nf4 import dequantised
 from smallm.finetune.save import GENERATION, copy_tokenizer, template_sha256, write_generation_config
 from smallm.finetune.skeleton import Skeleton, skeleton_of
 from smallm.finetune.tensors import SHARD_BYTES, Output, Tensors, write_shards
+from smallm.model.hf_config import SHARED
 
 FORMAT = "smallm-merged-1"
 BASES = ("auto", "original", "dequantised")
@@ -238,8 +239,9 @@ def _rounded(
 def _write_config(plan: Merge, directory: Path, outputs: list[Output], skeleton: Skeleton, *, untied: bool) -> None:
     """The base's config.json, without what no longer holds."""
     values = read_json(plan.base / "config.json")
-    for gone in ("quantization_config", "torch_dtype", "_name_or_path", "auto_map"):
-        values.pop(gone, None)  # code of its own is not copied: Transformers knows the family
+    # Code of its own is not copied: Transformers knows the family. Layers that were one block have adapters each.
+    for gone in ("quantization_config", "torch_dtype", "_name_or_path", "auto_map", SHARED):
+        values.pop(gone, None)
     values["dtype"] = str(plan.dtype).removeprefix("torch.")
     if untied:
         values["tie_word_embeddings"] = False

@@ -19,6 +19,7 @@ from smallm.core import hardware
 from smallm.core.files import read_json, sha256_bytes, sha256_file, write_json
 from smallm.evaluate.identity import ADAPTER_CONFIG, ADAPTER_WEIGHTS, holds_tokenizer, tokenizer_sha256, weights_sha256
 from smallm.finetune.causal import CausalDecoder
+from smallm.model.hf_config import SHARED
 from smallm.tokenizer.directory import COPIED
 
 FORMAT = "smallm-tuned-1"
@@ -133,6 +134,7 @@ def _save_whole(decoder: CausalDecoder, directory: Path, base: Path) -> None:
     values = read_json(directory / "config.json")
     values |= {"dtype": str(dtype).removeprefix("torch.")}
     values.pop("_name_or_path", None)
+    values.pop(SHARED, None)  # layers that were one block's copies were tuned one by one
     write_json(directory / "config.json", values)
 
 

@@ -6,6 +6,8 @@ H heads, K key-value heads, C head width, F feed-forward width, L layers, V voca
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from smallm.core.config import ModelConfig
 from smallm.model.presets import complete, ffn_width, sizes
 
@@ -91,13 +93,16 @@ def bytes_of_training(
     activation_bytes: int = 4,
     checkpointing: bool = False,
     loss_chunk: int = 2048,
+    masked: bool = True,
 ) -> dict[str, int]:
     """Bytes that one training step holds, by what they are for; "total" is their sum.
 
     `tokens`: N in one micro-batch on one device. `activation_bytes`: 4 in float32, 2 under bf16 autocast; weights,
-    gradients and optimiser stay float32, autocast adds a half-precision copy of the matrices. `optimizer` muon: the
-    matrices of the blocks by Muon, everything else by AdamW. `checkpointing`: only the input of each block is kept and
-    one block is recomputed at a time. Activations are what autograd saves eagerly; a compiled step needs less.
+    gradients and optimiser stay float32, autocast adds a half-precision copy of each matrix, which all layers of a
+    shared block read. `optimizer` muon: the matrices of the blocks by Muon, everything else by AdamW. `checkpointing`:
+    only the input of each block is kept and one block is recomputed at a time. `masked`: attention reads a T x T mask
+    a row (every backend but varlen), of which a window makes one more. Activations are what autograd saves eagerly; a
+    compiled step needs less. The batch itself, its own mask included, is not counted.
     """
     config = complete(config, config.vocab_size)
     total = parameters(config)
@@ -109,12 +114,15 @@ def bytes_of_training(
     layers = config.layers * D * 4 + block if checkpointing else config.layers * block
     # The final norm's input, output and the loss: gradient of the hidden states, one chunk of logits and its gradient.
     ends = D * (4 + activation_bytes) + D * 4
+    mask = 4 * config.context if masked and 0 < (config.window or 0) < config.context else 0
+    # Each stored matrix once, and the head's: `matrix_parameters` of a model whose blocks each serve one layer.
+    copied = matrix_parameters(replace(config, layers=stored, shared_layers=1))
     result = {
         "weights": 4 * total,
         "gradients": 4 * total,
         "optimizer": state,
-        "casts": 0 if activation_bytes == 4 else activation_bytes * matrix_parameters(config),
-        "activations": tokens * (layers + ends),
+        "casts": 0 if activation_bytes == 4 else activation_bytes * copied,
+        "activations": tokens * (layers + ends + mask),
         "logits": 3 * min(tokens, loss_chunk) * V * 4,
     }
     return {**result, "total": sum(result.values())}

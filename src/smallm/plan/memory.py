@@ -44,6 +44,7 @@ def training_memory(model: ModelConfig, train: TrainConfig, *, half: bool, rows:
         activation_bytes=2 if half else 4,
         checkpointing=train.activation_checkpointing,
         loss_chunk=train.loss_chunk or LOSS_CHUNK,
+        masked=not half or model.dropout > 0,  # cards that compute in 16 bits have varlen
     )
     return TrainingMemory(rows=rows, **terms)
 

@@ -18,6 +18,7 @@ from smallm.core import hardware
 from smallm.core.config import ModelConfig, TrainConfig
 from smallm.core.console import count, say, warn
 from smallm.core.errors import UserError
+from smallm.model.attention import best_backend
 from smallm.model.count import bytes_of_training
 
 # Tokens of one forward pass beyond which nothing gets faster. CPU: at width 256 a token costs .50 ms of one core in
@@ -56,6 +57,7 @@ def micro_batch(
             optimizer=train.optimizer,
             activation_bytes=2 if dtype == "bfloat16" else 4,
             checkpointing=train.activation_checkpointing,
+            masked=best_backend(device, getattr(torch, dtype), dropout=config.dropout) != "varlen",
         )["total"]
 
     limit = None if available is None else int(MEMORY_SHARE * available)
