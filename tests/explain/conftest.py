@@ -25,6 +25,10 @@ OURS: dict[str, dict[str, Any]] = {
     "ours": {"preset": "qwen3", "kv_heads": 2},
     "ours with learned positions": {"preset": "gpt2"},
     "ours without positions": {"preset": "llama", "position": "none", "soft_cap": 6.0},
+    "ours of 2017": {"preset": "transformer"},  # sinusoids, norms after the sublayers
+    "ours side by side": {"preset": "phi"},  # a parallel block, a part of each head rotated
+    "ours with a window": {"preset": "mistral", "window": 5},
+    "ours with shared layers": {"preset": "mobilellm", "layers": 4},
 }
 KINDS = (*OURS, "gpt_neox", "gemma2", "phi3", "bloom", "adapter")
 
@@ -52,12 +56,12 @@ def make_ours(directory: Path, seed: int = 0, **switches: Any) -> Path:
     return directory
 
 
-def make_adapter(directory: Path) -> Path:
-    """A LoRA of random matrices on a small Llama."""
+def make_adapter(directory: Path, *, template: str | None = None) -> Path:
+    """A LoRA of random matrices on a small Llama; `template`: of its base's tokenizer."""
     from peft import LoraConfig, get_peft_model
 
     base = directory / "base"
-    model = make_directory(base)
+    model = make_directory(base, template=template)
     tuned = get_peft_model(model, LoraConfig(r=4, target_modules=["q_proj", "o_proj"], task_type="CAUSAL_LM"))
     with torch.no_grad():
         for name, parameter in tuned.named_parameters():
@@ -90,7 +94,7 @@ def make_kind(directory: Path, kind: str) -> Path:
     if kind == "bloom":
         return make_bloom(directory)
     if kind == "phi3":
-        make_phi3(directory)
+        make_phi3(directory, hidden_act="gelu")  # which our decoder refuses: it goes through Transformers
     else:
         make_directory(directory, kind)
     return directory

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import dataclasses
 from collections.abc import Callable
 
 import pytest
@@ -31,6 +32,7 @@ def test_a_removed_layer_is_a_model_without_that_layer(subject_of: Callable[[str
     for layer in range(base.layers):
         shorter = copy.deepcopy(subject.model)
         shorter.blocks = nn.ModuleList([b for i, b in enumerate(shorter.blocks) if i != layer])
+        shorter.config = dataclasses.replace(shorter.config, layers=base.layers - 1)
         with torch.inference_mode():
             expected = shorter(torch.tensor([base.ids]))[0, -1, : subject.usable]
         torch.testing.assert_close(without(subject, base, layer), expected, atol=1e-5, rtol=1e-5)

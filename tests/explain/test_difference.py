@@ -65,6 +65,36 @@ def test_another_tokenizer_is_refused(tmp_path: Path, subject_of: Callable[[str]
         explain_both(subject_of("ours"), short, PROMPT)
 
 
+def test_a_likeliest_token_that_the_other_cannot_say_is_watched_in_the_first_alone(tmp_path: Path):
+    first, second = (
+        open_subject(str(make_ours(tmp_path / name, preset="llama", tied=False)), Options()) for name in "ab"
+    )
+    assert first.tokenizer.add_tokens(["<|new|>"]) == 1
+    new = first.usable - 1
+    assert new == second.usable
+    ids = first.encode(PROMPT)
+    with torch.inference_mode():
+        first.model.head.weight[new] = 100 * first.model.hidden(torch.tensor([ids]))[0, -1]
+    a, b = explain_both(first, second, PROMPT)
+    assert a.ablation is not None
+    assert b.ablation is not None
+    assert a.ablation.target == new
+    assert b.ablation.target < second.usable
+    assert difference(a, b).missing["ablation"] == "their ablations watched different tokens"
+
+
+@pytest.mark.parametrize("opens", [0, 1])
+def test_tokenizers_that_differ_in_what_opens_a_document_alone_are_compared_in_both_directions(
+    opens: int, tmp_path: Path
+):
+    subjects = [open_subject(str(make_ours(tmp_path / name)), Options()) for name in "ab"]
+    subjects[1 - opens].tokenizer.bos_token = None
+    read = [subject.encode(PROMPT) for subject in subjects]
+    assert read[opens] == [0, *read[1 - opens]]
+    a, b = explain_both(*subjects, PROMPT)
+    assert a.ids == b.ids == read[0]
+
+
 def test_differences_want_the_same_ids(subject_of: Callable[[str], Subject]):
     a, b = (explain(subject_of("ours"), "x", ids=ids, layers=False) for ids in ([5, 6], [5, 7]))
     with pytest.raises(ValueError, match="same ids"):

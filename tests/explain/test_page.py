@@ -146,6 +146,16 @@ def test_the_verb_writes_the_page_and_the_json_and_says_where(tmp_path: Path, mo
     assert len(header["models"]) == 2
 
 
+def test_the_example_in_the_docs_runs(tmp_path: Path):
+    text = (Path(__file__).resolve().parents[2] / "docs/explain.md").read_text("utf-8")
+    (example,) = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
+    made = make_ours(tmp_path / "model")
+    names: dict[str, Any] = {}
+    exec(example.replace("runs/quickstart", str(made)), names)
+    found = names["found"]
+    assert found.trace.attention[0].shape == (4, len(found.ids), len(found.ids))
+
+
 def test_a_run_keeps_its_explanations_in_its_own_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     from smallm.commands.explain import default_path
     from smallm.core.config import Recipe

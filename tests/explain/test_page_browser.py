@@ -98,6 +98,7 @@ def test_a_model_against_itself_shows_no_difference(open_page: Callable[..., Any
     page = ready(open_page(write_page(tmp_path / "page.html", a, b, difference(a, b))))
     page.locator("[name=whose][value='2']").check(force=True)
     page.locator('[data-table="att"] summary').click()
+    page.locator('[data-table="att"] tbody tr').first.wait_for(state="attached", timeout=10_000)
     cells = page.eval_on_selector_all('[data-table="att"] tbody td:last-child', "cs => cs.map(c => c.textContent)")
     assert all(part.endswith(" 0.0\u00a0pp") for cell in cells for part in cell.split(", "))
     assert "Both models write the same tokens." in page.locator("#gen-hint").text_content()
@@ -151,7 +152,7 @@ def test_every_chart_is_saved_as_svg_that_stands_alone_and_has_its_table(
             assert "var(" not in text
             assert "<script" not in text
             page.locator(f'[data-table="{chart}"] summary').click()
-            assert page.locator(f'[data-table="{chart}"] tbody tr').count() > 0
+            page.locator(f'[data-table="{chart}"] tbody tr').first.wait_for(state="attached", timeout=10_000)
             page.locator(f'[data-table="{chart}"] summary').click()
 
 

@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
-from explain.conftest import PROMPT
+from explain.conftest import PROMPT, make_adapter, make_kind
+from tiny_hf import TEMPLATE
+from typer.testing import CliRunner
 
+from smallm import cli
 from smallm.commands.talk_tuned import _generate
+from smallm.core.files import write_json
+from smallm.evaluate.local_models import Options
 from smallm.explain.steps import filters, follow
-from smallm.explain.subject import Subject
-from smallm.model.generate import generate_ids
+from smallm.explain.subject import Subject, open_subject
+from smallm.model.generate import STOP_ID, decoder_of, generate_ids
 from smallm.model.sampling import SamplingConfig
 
 SAMPLINGS = {
@@ -27,9 +35,9 @@ SAMPLINGS = {
 def own(subject: Subject, ids: list[int], sampling: SamplingConfig) -> tuple[list[int], str]:
     """What `smallm generate` writes, and why it ended."""
     if subject.ours:
-        stream = generate_ids(subject.model, ids, sampling, subject.end_ids, usable=subject.usable)
+        stream = generate_ids(subject.model, ids, sampling, subject.ends(), usable=subject.usable)
     else:
-        stream = _generate(subject.model, ids, sampling, subject.end_ids, subject.usable, subject.context)
+        stream = _generate(subject.model, ids, sampling, subject.ends(), subject.usable, subject.context)
     found = []
     while True:
         try:
@@ -39,12 +47,58 @@ def own(subject: Subject, ids: list[int], sampling: SamplingConfig) -> tuple[lis
 
 
 @pytest.mark.parametrize("name", SAMPLINGS)
-@pytest.mark.parametrize("kind", ["ours", "ours with learned positions", "gpt_neox", "phi3", "adapter"])
+@pytest.mark.parametrize(
+    "kind",
+    [
+        "ours",
+        "ours with learned positions",
+        "ours with a window",
+        "ours with shared layers",
+        "gpt_neox",
+        "phi3",
+        "adapter",
+    ],
+)
 def test_the_steps_are_smallms_own_sampler(kind: str, name: str, subject_of: Callable[[str], Subject]):
     subject, sampling = subject_of(kind), SAMPLINGS[name]
     ids = subject.encode(PROMPT)
     seen = follow(subject, ids, sampling)
     assert (seen.ids, seen.reason) == own(subject, ids, sampling)
+
+
+def verb(*arguments: str) -> dict[str, Any]:
+    """What a verb prints as JSON."""
+    done = CliRunner().invoke(cli.app, [*arguments, "--seed", "3"])
+    assert done.exit_code == 0, done.output
+    return json.loads(done.stdout)
+
+
+@pytest.mark.parametrize("kind", ["ours", "gpt_neox", "phi3", "adapter"])
+def test_the_steps_are_what_the_verb_generate_prints_to_its_end(
+    kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """The third greedy token is made an end in generation_config.json, as instruct models name theirs."""
+    monkeypatch.chdir(tmp_path)
+    chat = kind == "adapter"  # a tuned model: `generate` asks it in its chat template
+    path = make_adapter(tmp_path / "m", template=TEMPLATE) if chat else make_kind(tmp_path / "m", kind)
+    subject = open_subject(str(path), Options())
+    ids = subject.encode(PROMPT, chat=chat)
+    for _ in range(3):
+        with torch.inference_mode():
+            ids.append(int(subject.logits(torch.tensor([ids]))[0, -1, : subject.usable].argmax()))
+    write_json(path / "generation_config.json", {"eos_token_id": [0, ids[-1]]})
+    for sampling in (("--greedy",), ("--temperature", "0.9", "--top-k", "30")):
+        written = verb("generate", str(path), PROMPT, "--max-new-tokens", "9", "--json", *sampling)
+        more = ("--chat",) if chat else ()
+        seen = verb("explain", str(path), PROMPT, "--steps", "9", "--json", "-", *sampling, *more)["model"][
+            "generation"
+        ]
+        drawn = [step["drawn"] for step in seen["steps"] if not step["ends"]]
+        assert decoder_of(subject.tokenizer)(drawn) == written["text"]
+        assert seen["reason"] == written["ended"]
+        if sampling == ("--greedy",):
+            assert seen["reason"] == STOP_ID
+            assert len(drawn) < 3
 
 
 def test_a_generation_that_fills_the_context_ends_as_the_sampler_says(subject_of: Callable[[str], Subject]):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Callable
 from typing import Any
@@ -119,6 +120,21 @@ def test_rollout_is_the_product_of_attention_and_residual_and_its_rows_sum_to_on
         slow = (0.5 * w.double() + 0.5 * torch.eye(5)) @ slow
     np.testing.assert_allclose(found[-1], slow.numpy(), atol=1e-6)
     np.testing.assert_allclose(found.sum(-1), 1.0, atol=1e-9)
+
+
+def test_a_layer_without_attention_leaves_the_rollout_as_it_is_and_keeps_its_number(
+    subject_of: Callable[[str], Subject],
+):
+    subject = subject_of("ours")
+    base = run_pass(subject, subject.encode(PROMPT))
+    first, _, last = base.weights
+    found = trace(subject, dataclasses.replace(base, weights=[None, first, last]))
+    assert found.attention[0] is None
+    for flow_LTT in (found.rollout_LTT, found.rollout_no_sink_LTT):
+        assert len(flow_LTT) == 3
+        np.testing.assert_array_equal(flow_LTT[0], np.eye(len(base.ids)))
+    two = trace(subject, dataclasses.replace(base, weights=[first, last]))
+    np.testing.assert_array_equal(found.rollout_LTT[1:], two.rollout_LTT)
 
 
 def test_without_the_sink_the_first_column_is_empty_and_rows_sum_to_one():

@@ -42,7 +42,7 @@ class TunedModel:
     def __init__(self, path: Path, *, load_in_4bit: bool = False) -> None:
         from smallm.evaluate.local_models import Options, load_local, quantisation
         from smallm.finetune.render import Renderer
-        from smallm.finetune.save import end_ids_of
+        from smallm.finetune.save import answer_ends
 
         loaded = load_local(path, Options(quantise=quantisation(load_in_4bit, False)))
         self.path, self.model, self.tokenizer = path, loaded.model, loaded.tokenizer
@@ -57,7 +57,7 @@ class TunedModel:
                 f"{path}: its tokenizer has no chat template, so it is not known how messages are written for it. "
                 "Put the template into chat_template.jinja there."
             )
-        self.end_ids = set(end_ids_of(path)) or set(self.renderer.end_ids)
+        self.end_ids = answer_ends(path, self.renderer)
         self.context, self.switch = _reach(self.model.config)
 
     def answer(self, messages: Sequence[dict[str, str]], sampling: Any) -> Generator[str, None, str]:
@@ -128,8 +128,8 @@ def _generate(
 def generate_other(path: Path, text: str, sampling: Any, *, show: bool, load_in_4bit: bool) -> tuple[str, str | None]:
     """Continue `text` with a model through Transformers: 4-bit weights, families that our decoder does not know."""
     from smallm.evaluate.local_models import Options, load_local, quantisation
-    from smallm.model.generate import decode_stream, decoder_of, encode_prompt, stop_ids_of, until_stop
-    from smallm.model.load import end_ids
+    from smallm.model.generate import decode_stream, decoder_of, encode_prompt, until_stop
+    from smallm.model.load import text_ends
 
     loaded = load_local(path, Options(quantise=quantisation(load_in_4bit, False)))
     say(f"(through Transformers{', its weights in NF4' if load_in_4bit else ''})")
@@ -137,7 +137,7 @@ def generate_other(path: Path, text: str, sampling: Any, *, show: bool, load_in_
     prompt = encode_prompt(tokenizer, text)
     if len(prompt) >= context:
         raise UserError(f"the prompt has {len(prompt)} tokens; the model's context is {context}. Shorten the prompt.")
-    ends = stop_ids_of(tokenizer) | set(end_ids(path))
+    ends = text_ends(tokenizer, path)
     if show:
         print(text, end="", flush=True)
     ids = _generate(loaded.model, prompt, sampling, ends, max(tokenizer.get_vocab().values()) + 1, context, switch)

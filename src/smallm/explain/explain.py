@@ -48,7 +48,7 @@ def explain(
     """Look at a model's pass over a prompt. `ids`: in place of the tokenizer's (another model's, to compare with it).
 
     `layers`: remove each layer; `heads`: each head as well. `sampling`: follow a generation so drawn; None: none.
-    `target`: the next token that the ablation watches, by default the likeliest.
+    `chat`: the prompt is a user's message. `target`: the next token that the ablation watches (default: the likeliest).
     UserError: a prompt that does not fit, a model that cannot be looked into.
     """
     ids = list(subject.encode(prompt, chat=chat) if ids is None else ids)
@@ -61,7 +61,7 @@ def explain(
         trace=trace(subject, base),
         ablation=ablate(subject, base, heads=heads, target=target) if layers or heads else None,
         positions=positions_of(subject, base.layers, len(ids)),
-        generation=follow(subject, ids, sampling) if sampling is not None else None,
+        generation=follow(subject, ids, sampling, chat=chat) if sampling is not None else None,
     )
 
 
@@ -71,7 +71,7 @@ def explain_both(
     """Both models on the same ids. UserError: their tokenizers cut the prompt differently."""
     ids = subject.encode(prompt, chat=chat)
     theirs = other.encode(prompt) if not chat else ids
-    if other.loaded.smallm != subject.loaded.smallm and theirs[1:] == ids:
+    if opened_alike(subject.tokenizer, ids, theirs) or opened_alike(other.tokenizer, theirs, ids):
         theirs = ids  # they differ in what opens a document alone
     mine, also = Pieces(subject.tokenizer), Pieces(other.tokenizer)
     if theirs != ids or mine.of(ids) != also.of(ids):
@@ -81,9 +81,16 @@ def explain_both(
         )
     if len(ids) > other.context:
         raise UserError(f"the prompt has {len(ids)} tokens; {other.name} was made for {other.context}. Shorten it.")
-    first = explain(subject, prompt, ids=ids, **options)
+    first = explain(subject, prompt, ids=ids, chat=chat, **options)
     target = None if first.ablation is None else first.ablation.target  # of both, so that changes can be subtracted
-    return first, explain(other, prompt, ids=ids, target=target, **options)
+    if target is not None and target >= other.usable:
+        target = None  # the other cannot say it
+    return first, explain(other, prompt, ids=ids, chat=chat, target=target, **options)
+
+
+def opened_alike(tokenizer: Any, long: Sequence[int], short: Sequence[int]) -> bool:
+    """Is `long`, which this tokenizer made, `short` behind its BOS?"""
+    return long[:1] == [tokenizer.bos_token_id] and long[1:] == short
 
 
 def facts(subject: Subject, base: Pass) -> dict[str, Any]:

@@ -88,14 +88,13 @@ def resume(
     start: int,
     *,
     hidden_BTD: Tensor | None = None,
-    skip: int | None = None,
     keep_BH: Tensor | None = None,
     last: bool = False,
 ) -> Tensor:
     """logits_BTV of the model from layer `start` on (start = L: final norm and head alone), in float32.
 
-    `hidden_BTD`: the input of that layer, by default what it was. `skip`: a layer that passes its input on, at `start`
-    or later. `keep_BH`: 0 for the heads of layer `start` that are removed, a row each. `last`: the last position alone.
+    `hidden_BTD`: the input of that layer, by default what it was. `keep_BH`: 0 for the heads of layer `start` that are
+    removed, a row each. `last`: the last position alone.
     """
     injected = base.states[start] if hidden_BTD is None else hidden_BTD
     B = len(injected) if keep_BH is None else len(keep_BH)
@@ -105,8 +104,6 @@ def resume(
     def act(n: int, run: Callable[[], Any], hidden: Tensor) -> Any:
         if n < start:
             return like(base.forms[n], injected if n == start - 1 else hidden)
-        if n == skip:
-            return like(base.forms[n], hidden)
         seen.layer = n
         output = run()
         seen.layer = None

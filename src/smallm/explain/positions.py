@@ -1,7 +1,8 @@
 """Which position encoding a model uses, as data to draw: read from its modules and configuration, never guessed.
 
 Rotary: the frequencies of its buffers, so that every scaling is in them. Learned and sinusoidal: the table's rows.
-ALiBi: its slopes. A window: how far back each layer may look. Letters: T positions, R rotated pairs, D width.
+ALiBi: its slopes. A window: how far back each layer may look. Of our decoder all of it is known; in a model of others
+what is not found is called not recognised, never absent. Letters: T positions, R rotated pairs, D width, X table rows.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from smallm.explain.subject import Subject
+from smallm.model.scaling import switch_length
 
 Array = np.ndarray
 # Positions of a table that are drawn: beyond, every k-th.
@@ -52,7 +54,10 @@ class Table:
 
 @dataclass(frozen=True)
 class Positions:
-    """`kind`: rotary, learned, sinusoidal, alibi, or none. `windows`: of each layer, None where it sees everything."""
+    """`kind`: rotary, learned, sinusoidal, alibi, none, or unknown (not recognised in a model of others).
+
+    `windows`: of each layer, None where it sees everything.
+    """
 
     kind: str
     about: str
@@ -68,7 +73,7 @@ def positions_of(subject: Subject, layers: int, length: int) -> Positions:
     """The encoding of a model of so many layers, drawn for a prompt of `length` tokens."""
     windows = layer_windows(subject.config, layers)
     shared: dict[str, Any] = {"context": subject.context, "windows": windows}
-    if found := rotary(subject.model, max(length, 32), _head_width(subject)):
+    if found := rotary_of_ours(subject, length) if subject.ours else rotary(subject, length):
         turned, of = 2 * len(found[0].frequency_R), found[0].channels
         part = f"{turned} of the {of} channels" if turned < of else f"the {of} channels"
         about = f"Rotary: queries and keys are turned by an angle that grows with the position, {part} of each head"
@@ -82,26 +87,35 @@ def positions_of(subject: Subject, layers: int, length: int) -> Positions:
     if (slopes := alibi_slopes(subject)) is not None:
         about = "ALiBi: each head's scores fall with the distance, by a slope of its own"
         return Positions("alibi", about, slopes=slopes, **shared)
-    about = "None: no table, no rotation and no slope; only the causal mask tells what came before"
-    return Positions("none", about, **shared)
+    if subject.ours:
+        about = "None: no table, no rotation and no slope; only the causal mask tells what came before"
+        return Positions("none", about, **shared)
+    about = "Not recognised: it has an encoding of its own, or none, in no form that this page can read"
+    return Positions("unknown", about, **shared)
 
 
-def rotary(model: nn.Module, length: int, head_width: int) -> list[Rotary]:
-    """Every different set of frequencies in the model: `inv_freq` of Transformers, cosines and sines of ours."""
+def rotary_of_ours(subject: Subject, length: int) -> list[Rotary]:
+    """Our decoder's frequencies, from its cosines; with LongRoPE those that turn a text of `length` tokens."""
+    cosine_XR, sine_XR = subject.model.cos_TR, subject.model.sin_TR
+    if cosine_XR is None:
+        return []
+    switch = switch_length(subject.config.rope_scaling)
+    first = subject.config.context if switch is not None and length > switch else 0  # the row of position 0
+    scale = float(torch.hypot(cosine_XR[first], sine_XR[first]).mean())
+    # One position on is the frequency itself: the largest is one radian.
+    frequency_R = torch.atan2(sine_XR[first + 1], cosine_XR[first + 1])
+    return [_rotary("", frequency_R, scale, length, _head_width(subject))]
+
+
+def rotary(subject: Subject, length: int) -> list[Rotary]:
+    """Every different set of frequencies in a model of Transformers: its `inv_freq`, as the last pass left them."""
     found: list[Rotary] = []
-    for path, module in model.named_modules():
-        buffers = dict(module.named_buffers(recurse=False))
-        for name, buffer in buffers.items():
+    for module in subject.model.modules():
+        for name, buffer in module.named_buffers(recurse=False):
             if name.endswith("inv_freq") and "original" not in name:
                 scale = getattr(module, name.replace("inv_freq", "attention_scaling"), 1.0)
-                found.append(
-                    _rotary(name.removesuffix("inv_freq").strip("_"), buffer, float(scale), length, head_width)
-                )
-            elif name.startswith("cos") and (sine := buffers.get("sin" + name[3:])) is not None and len(buffer) > 1:
-                scale = float(torch.hypot(buffer[0].float(), sine[0].float()).mean())
-                # One position on is the frequency itself: the largest is one radian.
-                frequency = torch.atan2(sine[1].float(), buffer[1].float())
-                found.append(_rotary(path, frequency, scale, length, head_width))
+                short = name.removesuffix("inv_freq").strip("_")
+                found.append(_rotary(short, buffer, float(scale), length, _head_width(subject)))
     different: list[Rotary] = []
     for one in found:
         if not any(np.array_equal(one.frequency_R, other.frequency_R) for other in different):
@@ -111,27 +125,30 @@ def rotary(model: nn.Module, length: int, head_width: int) -> list[Rotary]:
 
 def _rotary(name: str, frequency_R: Tensor, scale: float, length: int, head_width: int) -> Rotary:
     frequency = frequency_R.detach().double().cpu().numpy()
-    closeness = np.cos(np.arange(length)[:, None] * frequency[None]).mean(-1)
+    closeness = np.cos(np.arange(max(length, 32))[:, None] * frequency[None]).mean(-1)
     return Rotary(name, frequency, scale, head_width or 2 * len(frequency), closeness)
 
 
 def position_table(subject: Subject) -> Table | None:
     """The learned embedding of positions, or a fixed table; None when the model has none."""
+    if subject.ours:
+        learned, waves_TD = subject.model.positions, subject.model.waves_TD
+        if learned is not None:
+            return _table(learned.weight, "learned")
+        return None if waves_TD is None else _table(waves_TD, "sinusoidal")
     words = subject.model.get_input_embeddings() if hasattr(subject.model, "get_input_embeddings") else None
+    inside = {module for layer in subject.layers for module in layer.modules()}  # a layer's own turns its heads (GPT-J)
     for path, module in subject.model.named_modules():
+        if module in inside:
+            continue
         leaf = path.rsplit(".", 1)[-1]
         if isinstance(module, nn.Embedding) and module is not words and ("pos" in leaf or leaf == "wpe"):
-            return _table(module.weight, "learned" if _trained(subject, leaf) else "sinusoidal")
+            return _table(module.weight, "sinusoidal" if "sinus" in leaf else "learned")
         for name, buffer in module.named_buffers(recurse=False):
             is_table = buffer.dim() == 2 and buffer.is_floating_point() and buffer.shape[1] == subject.width
             if is_table and ("pos" in name or "sin" in name):
                 return _table(buffer, "sinusoidal")
     return None
-
-
-def _trained(subject: Subject, name: str) -> bool:
-    """Is the table a parameter that training changed? A configuration that says sinusoidal means it is not."""
-    return "sinus" not in str(getattr(subject.config, "position", "")) and "sinus" not in name
 
 
 def _table(weight_TD: Tensor, kind: str) -> Table:
@@ -160,7 +177,7 @@ def alibi_slopes(subject: Subject) -> list[float] | None:
 def layer_windows(config: Any, layers: int) -> list[int | None]:
     """How many tokens each layer sees, itself included; None without a limit."""
     window = getattr(config, "sliding_window", None) or getattr(config, "window", None)
-    if not isinstance(window, int) or getattr(config, "use_sliding_window", True) is False:
+    if not isinstance(window, int) or window <= 0 or getattr(config, "use_sliding_window", True) is False:
         return [None] * layers
     kinds = getattr(config, "layer_types", None) or ["sliding_attention"] * layers
     return [window if "sliding" in str(kind) else None for kind in kinds[:layers]] + [None] * (layers - len(kinds))

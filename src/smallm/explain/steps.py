@@ -1,7 +1,8 @@
 """A generation step by step: the distribution of each next token as the sampler narrows it, and the draw.
 
-The ids are those of `smallm generate` with the same settings: the distributions are model/sampling.py's own, taken
-after each of its filters, and the token is drawn by its `draw` from the same stream of random numbers.
+The ids are those of `smallm generate` with the same settings (which asks a tuned model in its chat template: `chat`):
+the distributions are model/sampling.py's own, taken after each of its filters, and the token is drawn by its `draw`
+from the same stream of random numbers.
 Letters: V vocabulary.
 """
 
@@ -63,16 +64,17 @@ class Overheard:
         return self.last
 
 
-def follow(subject: Subject, prompt_ids: Sequence[int], sampling: SamplingConfig) -> Generation:
-    """Generate `sampling.max_new_tokens` tokens, fewer where the text ends or the context is full."""
+def follow(subject: Subject, prompt_ids: Sequence[int], sampling: SamplingConfig, *, chat: bool = False) -> Generation:
+    """Generate `sampling.max_new_tokens` tokens, fewer where the text (`chat`: the answer) ends or the context does."""
     if sampling.repetition_penalty != 1:
         raise ValueError("the steps show temperature, top-k, top-p and min-p; no repetition penalty")
     room = min(len(prompt_ids) + sampling.max_new_tokens, subject.context)
     stream, random = subject.stream(room), Overheard(streams(sampling, 1)[0])
     steps: list[Step] = []
+    ends = subject.ends(chat=chat)
     new, length = list(prompt_ids), len(prompt_ids)
     while length < subject.context and len(steps) < sampling.max_new_tokens:
-        step = _step(stream.next(new)[:, : subject.usable], sampling, random, subject.end_ids)
+        step = _step(stream.next(new)[:, : subject.usable], sampling, random, ends)
         steps.append(step)
         if step.ends:
             return Generation(sampling, steps, STOP_ID)

@@ -20,7 +20,8 @@ from smallm.core.errors import UserError
 from smallm.evaluate.local_models import LocalModel, Options, load_local
 from smallm.model.cache import KVCache
 from smallm.model.decoder import Decoder
-from smallm.model.generate import encode_prompt, stop_ids_of
+from smallm.model.generate import encode_prompt
+from smallm.model.load import text_ends
 
 
 @dataclass
@@ -68,12 +69,25 @@ class Subject:
             return len(self.tokenizer)
         return min(self.loaded.backend.vocab_size, max(self.tokenizer.get_vocab().values()) + 1)
 
+    def ends(self, *, chat: bool = False) -> set[int]:
+        """Ids at which `smallm generate` ends a text of this model, or with `chat` its answer to a message."""
+        if chat:
+            from smallm.finetune.save import answer_ends
+
+            return answer_ends(self.path, self._renderer)
+        found = text_ends(self.tokenizer, self.path)
+        if self.loaded.settings.get("adapter"):  # one of others may say nothing: then what its base says
+            named = getattr(getattr(self.model, "generation_config", None), "eos_token_id", None)
+            found |= {named} if isinstance(named, int) else set(named or ())
+        return found
+
     @cached_property
-    def end_ids(self) -> set[int]:
-        """Ids at which a generation ends: the tokenizer's, and those that its configuration for generation names."""
-        named = getattr(getattr(self.model, "generation_config", None), "eos_token_id", None)
-        more = [named] if isinstance(named, int) else list(named or [])
-        return stop_ids_of(self.tokenizer) | set(more)
+    def _renderer(self) -> Any:
+        """Messages in its chat template, behind the system message that it was tuned with."""
+        from smallm.evaluate.adapters import recorded
+        from smallm.finetune.render import Renderer
+
+        return Renderer(self.tokenizer, system=recorded(self.path).get("system"))
 
     @property
     def heads(self) -> tuple[int, int]:
@@ -107,7 +121,7 @@ class Subject:
         return Stream(self, room)
 
     def encode(self, prompt: str, *, chat: bool = False) -> list[int]:
-        """Ids of a prompt as this model's texts begin, or as a user's message in its chat template.
+        """Ids of a prompt as `smallm generate` begins it, or as a user's message in its chat template.
 
         UserError: an empty prompt, one that is no text, one that does not fit the context, no chat template.
         """
@@ -118,15 +132,11 @@ class Subject:
         except UnicodeEncodeError as error:
             raise UserError(f"the prompt is not UTF-8 text at character {error.start}. Write it anew.") from None
         if chat:
-            from smallm.evaluate.adapters import recorded
-            from smallm.finetune.render import Renderer
-
-            renderer = Renderer(self.tokenizer, system=recorded(self.path).get("system"))
-            if not renderer.template.source:
+            if not self._renderer.template.source:
                 raise UserError(f"{self.name}: its tokenizer has no chat template. Leave --chat out.")
-            ids = list(renderer.prompt([{"role": "user", "content": prompt}]))
+            ids = list(self._renderer.prompt([{"role": "user", "content": prompt}]))
         else:
-            ids = encode_prompt(self.tokenizer, prompt) if self.loaded.smallm else list(self.tokenizer.encode(prompt))
+            ids = encode_prompt(self.tokenizer, prompt)
         if not ids:
             raise UserError("the prompt has no tokens in this model's tokenizer. Write a few words.")
         if len(ids) > self.context:

@@ -2,13 +2,14 @@
 
 The lens (nostalgebraist 2020) reads the residual stream after each layer through the model's own final norm and head;
 its last row is the model's output. Rollout (Abnar and Zuidema 2020) multiplies the layers' attention, averaged over
-heads, with half of it for the residual connection; without the sink, the first token is left out and rows sum to one
-again. Letters: L layers, H heads, T time, V vocabulary, N alternatives.
+heads, with half of it for the residual connection (a layer without attention moves nothing); without the sink, the
+first token is left out and rows sum to one again. Letters: L layers, H heads, T time, V vocabulary, N alternatives.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -71,13 +72,13 @@ def trace(subject: Subject, base: Pass) -> Trace:
     """Look at a pass."""
     logits_TV = base.logits_TV[:, : subject.usable]  # rows beyond the tokenizer mean nothing
     attention = [None if w is None else w.float().cpu().numpy() for w in base.weights]
-    seen = [weights.mean(0) for weights in attention if weights is not None]
+    seen = [None if weights is None else weights.mean(0) for weights in attention]
     return Trace(
         ids=base.ids,
         predictions=predictions(logits_TV, base.ids),
         attention=attention,
         rollout_LTT=rollout(seen),
-        rollout_no_sink_LTT=rollout([without_sink(w) for w in seen]),
+        rollout_no_sink_LTT=rollout([None if w is None else without_sink(w) for w in seen]),
         lens=logit_lens(subject, base),
         logits_TV=logits_TV.cpu(),
     )
@@ -150,14 +151,18 @@ def _entropy(logp_TV: Tensor) -> Array:
     return (-(logp_TV.exp() * logp_TV.clamp(min=-1e4)).sum(-1) / math.log(2)).double().cpu().numpy()
 
 
-def rollout(layers: list[Array]) -> Array:
-    """(L, T, T): where what is at each position comes from, after each layer. `layers`: mean attention (T, T)."""
-    T = layers[0].shape[-1]
+def rollout(layers: Sequence[Array | None]) -> Array:
+    """(L, T, T): where what is at each position comes from, after each layer.
+
+    `layers`: mean attention (T, T); None where a layer has none, which leaves everything in its place.
+    """
+    T = next(weights.shape[-1] for weights in layers if weights is not None)
     flow = np.eye(T)
     out = []
     for weights_TT in layers:
-        mixed = 0.5 * weights_TT.astype(np.float64) + 0.5 * np.eye(T)
-        flow = (mixed / mixed.sum(-1, keepdims=True)) @ flow
+        if weights_TT is not None:
+            mixed = 0.5 * weights_TT.astype(np.float64) + 0.5 * np.eye(T)
+            flow = (mixed / mixed.sum(-1, keepdims=True)) @ flow
         out.append(flow)
     return np.stack(out)
 

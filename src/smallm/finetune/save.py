@@ -19,6 +19,7 @@ from smallm.core import hardware
 from smallm.core.files import read_json, sha256_bytes, sha256_file, write_json
 from smallm.evaluate.identity import ADAPTER_CONFIG, ADAPTER_WEIGHTS, holds_tokenizer, tokenizer_sha256, weights_sha256
 from smallm.finetune.causal import CausalDecoder
+from smallm.finetune.render import Renderer
 from smallm.model.hf_config import SHARED
 from smallm.tokenizer.directory import COPIED
 
@@ -171,6 +172,11 @@ def end_ids_of(directory: Path) -> list[int]:
     path = directory / GENERATION
     said = read_json(path).get("eos_token_id") if path.is_file() else None
     return said if isinstance(said, list) else [] if said is None else [int(said)]
+
+
+def answer_ends(directory: Path, renderer: Renderer) -> set[int]:
+    """The ids at which a written answer ends: those of generation_config.json, or the chat template's without them."""
+    return set(end_ids_of(directory)) or set(renderer.end_ids)
 
 
 def template_sha256(directory: Path) -> str | None:

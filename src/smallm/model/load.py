@@ -17,6 +17,7 @@ from smallm.core.files import read_json, sha256_file
 from smallm.core.hardware import pick_device
 from smallm.model.decoder import Decoder
 from smallm.model.families import load_pretrained, read_config
+from smallm.model.generate import stop_ids_of
 from smallm.model.resolve import CONFIG, HUB_FILES, WEIGHTS, is_model_directory, resolve_model
 from smallm.model.stored import pick_dtype
 
@@ -81,6 +82,11 @@ def end_ids(directory: Path) -> tuple[int, ...]:
         if found is not None:
             return tuple(found) if isinstance(found, list) else (int(found),)
     return ()
+
+
+def text_ends(tokenizer: Any, directory: Path) -> set[int]:
+    """The ids at which a written text ends: the tokenizer's and those that the model's directory names."""
+    return stop_ids_of(tokenizer) | set(end_ids(directory))
 
 
 def _facts(directory: Path) -> dict[str, Any]:

@@ -11,16 +11,28 @@ const headName = (m, h) => {
 };
 const layerName = (l) => (l < 0 ? "mean of the layers" : `layer ${l + 1}`);
 
+function option(place, value, text, disabled) {
+  const node = el("option", "", text, place);
+  node.value = value; node.disabled = Boolean(disabled);
+}
 function fillLayers() {
-  const layer = $("att-layer"), head = $("att-head"), m = model();
-  layer.replaceChildren(); head.replaceChildren();
-  const option = (place, value, text, disabled) => { const o = el("option", "", text, place); o.value = value; o.disabled = Boolean(disabled); };
+  const layer = $("att-layer"), m = model();
+  layer.replaceChildren();
   m.attention.forEach((a, l) => option(layer, l, `layer ${l + 1}${a ? "" : " (no attention)"}`, !a));
   option(layer, -1, "mean of the layers");
-  option(head, -1, headName(m, -1));
-  for (let h = 0; h < Math.max(...m.facts.heads); h++) option(head, h, headName(m, h));
   if (state.layer >= m.attention.length) state.layer = m.attention.length - 1;
-  layer.value = state.layer; head.value = state.head;
+  if (state.layer >= 0 && !m.attention[state.layer]) state.layer = m.attention.findIndex(Boolean);
+  layer.value = state.layer;
+  fillHeads();
+}
+// The heads of the chosen layer; a choice that it does not have becomes their mean.
+function fillHeads() {
+  const head = $("att-head"), m = model(), most = state.layer < 0 ? Math.max(...m.facts.heads) : headsOf(m, state.layer);
+  head.replaceChildren();
+  option(head, -1, headName(m, -1));
+  for (let h = 0; h < most; h++) option(head, h, headName(m, h));
+  if (state.head >= most) state.head = -1;
+  head.value = state.head;
 }
 
 function attentionTitle() {
@@ -62,18 +74,30 @@ function drawMatrix() {
   picture(svg, left, top, size * T, size * T, T, T, (t, s) => (s > t ? null : differs ? scale.both(w[lower(t) + s] / most) : scale.share(w[lower(t) + s])));
   const font = Math.min(12, size + 1), letters = Math.floor((left - 6) / (font * 0.62));
   if (labels) for (let t = 0; t < T; t++) {
-    const bold = t === state.at ? { "font-weight": 700 } : {};
-    label(svg, left - 5, top + (t + 0.5) * size + font * 0.35, cut(token(t), letters), { at: { "text-anchor": "end", "font-size": font, class: "mono", ...bold } });
+    label(svg, left - 5, top + (t + 0.5) * size + font * 0.35, cut(token(t), letters), { at: { "text-anchor": "end", "font-size": font, class: "mono", "data-token": t } });
     const x = left + (t + 0.5) * size + font * 0.3, y = top - 5;
-    label(svg, x, y, cut(token(t), Math.floor(top / (font * 0.62))), { at: { "font-size": font, class: "mono", transform: `rotate(-90 ${x} ${y})`, ...bold } });
+    label(svg, x, y, cut(token(t), Math.floor(top / (font * 0.62))), { at: { "font-size": font, class: "mono", transform: `rotate(-90 ${x} ${y})`, "data-token": t } });
   } else for (let t = 0; t < T; t += 16) {
     label(svg, left - 5, top + (t + 0.5) * size + 4, String(t + 1), { muted: true, at: { "text-anchor": "end", "font-size": 11 } });
     label(svg, left + (t + 0.5) * size, top - 7, String(t + 1), { muted: true, at: { "text-anchor": "middle", "font-size": 11 } });
   }
-  let best = 0;
-  for (let s = 0; s <= state.at; s++) if (Math.abs(w[lower(state.at) + s]) > Math.abs(w[lower(state.at) + best])) best = s;
-  walk("att", svg, { x: left, y: top, w: size, h: size, rows: T, columns: T, has: (t, s) => s <= t }, [state.at, best], (t) => choose(t), (t, s) => looks(t, s, w[lower(t) + s]));
+  embolden("att", state.at);
+  walk("att", svg, { x: left, y: top, w: size, h: size, rows: T, columns: T, has: (t, s) => s <= t }, [state.at, strongest(w, state.at)], (t) => choose(t), (t, s) => looks(t, s, w[lower(t) + s]));
   attentionTable(w);
+}
+
+// The token that token t looks at most.
+function strongest(w, t) {
+  let best = 0;
+  for (let s = 1; s <= t; s++) if (Math.abs(w[lower(t) + s]) > Math.abs(w[lower(t) + best])) best = s;
+  return best;
+}
+// Another token was chosen: the lines are other lines, a matrix has its mark in another row, the grid is of all tokens.
+function attentionFollows(t, before) {
+  if (state.view === "lines") return drawAttention();
+  if (state.view === "grid" || !marks.att) return;
+  embolden("att", t, before);
+  if (marks.att.row() !== t) marks.att.move(t, strongest(attentionShown(), t));
 }
 
 function drawLines() {
@@ -146,6 +170,7 @@ function setUpAttention() {
   state.layer = Math.max(0, first);
   for (const [id, key] of [["att-view", "view"], ["att-layer", "layer"], ["att-head", "head"]]) $(id).addEventListener("change", () => {
     state[key] = key === "view" ? $(id).value : Number($(id).value);
+    if (key === "layer") fillHeads();
     drawAttention();
   });
   $("att-sink").addEventListener("change", () => { state.sink = $("att-sink").checked; drawAttention(); });

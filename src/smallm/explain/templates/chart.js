@@ -70,7 +70,13 @@ function picture(svg, x, y, width, height, rows, columns, colour) {
   return draw("image", { x, y, width, height, href: canvas.toDataURL(), preserveAspectRatio: "none", style: "image-rendering:pixelated" }, svg);
 }
 
+// The labels of the chosen token, and no longer those of the one before.
+function embolden(id, t, before) {
+  for (const [at, weight] of [[before, "normal"], [t, "bold"]]) for (const node of $(id).querySelectorAll(`[data-token="${at}"]`)) node.setAttribute("font-weight", weight);
+}
+
 // A grid of cells that a pointer and the arrow keys walk through. `pick` is called with the cell, `says` names it.
+const marks = {};  // chart -> where its mark is, and how to move it
 function walk(id, svg, grid, current, pick, says) {
   svg.setAttribute("tabindex", "0");
   svg.setAttribute("aria-roledescription", "chart; arrow keys move through its cells");
@@ -86,6 +92,16 @@ function walk(id, svg, grid, current, pick, says) {
     at = next; show();
     if (chosen) pick(...at);
   };
+  // The cell that an arrow leads to: past rows that have none, in a shorter row its last.
+  const reached = ([down, right]) => {
+    for (let i = at[0] + down; i >= 0 && i < grid.rows; i += down) {
+      let j = Math.min(grid.columns - 1, Math.max(0, at[1] + right));
+      while (grid.has && j > 0 && !grid.has(i, j)) j--;
+      if (!grid.has || grid.has(i, j)) return [i, j];
+      if (!down) break;
+    }
+    return at;
+  };
   const cell = (event) => {
     const box = svg.getBoundingClientRect();
     return [Math.floor((event.clientY - box.top - grid.y) / grid.h), Math.floor((event.clientX - box.left - grid.x) / grid.w)];
@@ -94,12 +110,15 @@ function walk(id, svg, grid, current, pick, says) {
   svg.addEventListener("pointermove", (event) => { const c = cell(event); if (event.pointerType === "mouse" && inside(c)) to(...c, false); });
   svg.addEventListener("click", (event) => { const c = cell(event); if (inside(c)) to(...c, true); });
   svg.addEventListener("keydown", (event) => {
+    if (event.altKey || event.ctrlKey || event.metaKey) return;  // the browser's own
     const step = { ArrowUp: [-1, 0], ArrowDown: [1, 0], ArrowLeft: [0, -1], ArrowRight: [0, 1], Home: [0, -at[1]], End: [0, grid.columns - 1 - at[1]] }[event.key];
     if (event.key === "Enter" || event.key === " ") { event.preventDefault(); pick(...at); return; }
     if (!step) return;
     event.preventDefault();
-    to(at[0] + step[0], at[1] + step[1], false);
+    to(...reached(step), false);
+    mark.scrollIntoView({ block: "nearest", inline: "nearest" });
   });
+  marks[id] = { row: () => at[0], column: () => at[1], move: (i, j) => to(i, j, false) };
   show();
   svg.focusAgain();
 }
@@ -154,4 +173,4 @@ function heading(id, text) {
   $(id + "-title").textContent = text;
   document.querySelector(`[data-chart="${id}"]`).setAttribute("aria-label", `Save as SVG: ${text}`);
 }
-function nothing(id, why) { $(id).replaceChildren(el("p", "none", why)); $(id + "-says").textContent = ""; table(id, () => ({ head: [], rows: [] })); }
+function nothing(id, why) { delete marks[id]; $(id).replaceChildren(el("p", "none", why)); $(id + "-says").textContent = ""; table(id, () => ({ head: [], rows: [] })); }

@@ -3,7 +3,7 @@ const $ = (id) => document.getElementById(id), MINUS = "\u2212";
 let data, T, words, bytes;
 // whose: 0 the model, 1 the other, 2 their difference; at: the chosen token; layer, head: -1 is the mean.
 const state = { whose: 0, at: 0, layer: 0, head: -1, view: "matrix", sink: false, step: 0 };
-const views = [];  // functions that draw again
+const follows = [];  // functions (token, the one before) that show another choice without drawing anew
 
 async function unpack() {
   if (typeof DecompressionStream === "undefined") throw new Error("this browser cannot unpack gzip: use one of 2023 or later");
@@ -26,7 +26,8 @@ const token = (t) => words[data.tokens[t]];
 function marked(word) { return word.replace(/^ +| +$/g, (s) => "\u2423".repeat(s.length)); }
 function cut(word, n) { const letters = Array.from(marked(word)); return letters.length > n ? letters.slice(0, n - 1).join("") + "\u2026" : letters.join(""); }
 
-// Attention of a model: weights(t, s) of a layer and head (-1: the mean of them), of the rollout, with or without the sink.
+// Attention of a model: weights(t, s) of a layer and head (-1: the mean of those that have it), of the rollout, with or
+// without the sink.
 const unsquare = Float32Array.from({ length: 256 }, (_, q) => (q / 255) ** 2);
 const lower = (t) => (t * (t + 1)) / 2;
 const cache = new Map();
@@ -38,11 +39,9 @@ function weights(m, what, layer, head, sink) {
   if (what === "rollout") {
     add(array(sink ? m.rolloutNoSink : m.rollout), layer * size, 1);
   } else {
-    const layers = layer < 0 ? m.attention.map((_, l) => l).filter((l) => m.attention[l]) : [layer];
+    const layers = (layer < 0 ? [...m.attention.keys()] : [layer]).filter((l) => head < headsOf(m, l) && headsOf(m, l));
     for (const l of layers) {
-      if (!m.attention[l]) continue;
-      const source = array(m.attention[l]), heads = source.length / size;
-      const some = head < 0 || head >= heads ? [...Array(heads).keys()] : [head];
+      const source = array(m.attention[l]), some = head < 0 ? [...Array(headsOf(m, l)).keys()] : [head];
       for (const h of some) add(source, h * size, 1 / some.length / layers.length);
     }
     if (sink) for (let t = 1; t < T; t++) {

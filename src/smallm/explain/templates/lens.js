@@ -1,4 +1,6 @@
-// The logit lens: a row for the state after each layer, a column for each token, its first choice in the cell.
+// The logit lens: a row for the state after each layer, a column for each token, its first choice in the cell. Of a long
+// prompt the cells are colours alone, and a cell's words stand below it when it is pointed at.
+const LENS_WORDS = 5000;  // 150 tokens of 32 layers
 const rowName = (l, rows) => (l === 0 ? "embedding" : l === rows - 1 ? "output" : `layer ${l}`);
 
 function drawLens() {
@@ -11,18 +13,24 @@ function drawLens() {
   const values = shownArray(read), most = peak(values, by === "entropy" ? 1 : 0.02);
   const colour = (v) => (differs ? scale.both(v / most) : by === "entropy" ? scale.heat(v / most) : scale.plain(v));
   const say = (v) => (by === "entropy" ? bits(v, differs) : percent(v, differs));
-  const left = 76, w = Math.max(64, Math.min(110, (room("lensmap") - left) / T)), h = 24, head = 24;
+  const written = rows * T <= LENS_WORDS, left = 76, h = 24, head = 24;
+  const w = written ? Math.max(64, Math.min(110, (room("lensmap") - left) / T)) : 14;
   const svg = begin("lensmap", Math.ceil(left + w * T + 2), head + h * rows + 2, $("lensmap-title").textContent);
-  for (let t = 0; t < T; t++) label(svg, left + (t + 0.5) * w, 16, cut(token(t), Math.floor(w / 8)), { at: { "text-anchor": "middle", class: "mono", ...(t === state.at ? { "font-weight": 700 } : {}) } });
+  picture(svg, left, head, w * T, h * rows, rows, T, (l, t) => colour(values[l * T + t]));
+  for (let t = 0; t < T; t++) {
+    line(svg, left + t * w, head, left + t * w, head + h * rows, "var(--card)");
+    if (written) label(svg, left + (t + 0.5) * w, 16, cut(token(t), Math.floor(w / 8)), { at: { "text-anchor": "middle", class: "mono", "data-token": t } });
+    else if (t % 16 === 0) label(svg, left + t * w, 16, String(t + 1), { muted: true, at: { "font-size": 11 } });
+  }
   for (let l = 0; l < rows; l++) {
+    line(svg, left, head + l * h, left + w * T, head + l * h, "var(--card)");
     label(svg, left - 6, head + (l + 0.5) * h + 4, rowName(l, rows), { muted: l < rows - 1, at: { "text-anchor": "end" } });
-    for (let t = 0; t < T; t++) {
-      const i = l * T + t, c = colour(values[i]);
-      rect(svg, left + t * w + 0.5, head + l * h + 0.5, w - 1, h - 1, paint(c), { rx: 2 });
-      const text = differs ? (by === "entropy" ? signed(values[i], 1) : percent(values[i], true)) : cut(words[top[i * n]], Math.floor(w / 8));
-      draw("text", { x: left + (t + 0.5) * w, y: head + (l + 0.5) * h + 4, "font-size": 12, "text-anchor": "middle", class: "mono", style: `fill:${over(c)}` }, svg, text);
+    for (let t = 0; written && t < T; t++) {
+      const i = l * T + t, text = differs ? (by === "entropy" ? signed(values[i], 1) : percent(values[i], true)) : cut(words[top[i * n]], Math.floor(w / 8));
+      draw("text", { x: left + (t + 0.5) * w, y: head + (l + 0.5) * h + 4, "font-size": 12, "text-anchor": "middle", class: "mono", style: `fill:${over(colour(values[i]))}` }, svg, text);
     }
   }
+  embolden("lensmap", state.at);
   const says = (l, t) => {
     const i = l * T + t, some = [...Array(n).keys()].map((k) => `\u201c${marked(words[top[i * n + k]])}\u201d ${percent(topP[i * n + k])}`);
     const own = data.models.map((x, k) => `${data.models.length > 1 ? NAMES[k] + ": " : ""}${bits(array(x.lens.entropy)[i])} of entropy, ${percent(array(x.lens.actual)[i])} for what came next`);
@@ -36,5 +44,11 @@ function drawLens() {
       return differs ? say(values[i]) : `${marked(words[top[i * n]])} ${percent(topP[i * n])}, ${bits(array(lens.entropy)[i])}`;
     })]),
   }));
+}
+// Another token was chosen: the mark stays in its row.
+function lensFollows(t, before) {
+  if (!marks.lensmap) return;
+  embolden("lensmap", t, before);
+  if (marks.lensmap.column() !== t) marks.lensmap.move(marks.lensmap.row(), t);
 }
 function setUpLens() { $("lens-by").addEventListener("change", drawLens); }

@@ -9,7 +9,7 @@ async function start() {
   $("wait").hidden = true; $("views").hidden = false;
   setUpTokens(); setUpAttention(); setUpLens(); setUpAblation(); setUpGeneration();
   fillLayers();
-  views.push(drawTokens, drawAttention, drawLens);
+  follows.push(tokensFollow, attentionFollows, lensFollows);
   drawAll();
   for (const radio of document.querySelectorAll("[name=whose]")) radio.addEventListener("change", () => {
     state.whose = Number(radio.value);

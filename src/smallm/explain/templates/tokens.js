@@ -92,13 +92,21 @@ function drawSurprise() {
 }
 
 function choose(t) {
+  const before = state.at;
   state.at = t;
-  for (const view of views) view();
+  for (const follow of follows) follow(t, before);
+}
+function tokensFollow(t, before) {
+  for (const at of [before, t]) $(`token-${at}`).setAttribute("aria-selected", String(at === t));
+  $("strip").setAttribute("aria-activedescendant", `token-${t}`);
+  drawChosen();
+  marks.surprise.move(0, t);
 }
 function setUpTokens() {
   for (const [value, [name]] of Object.entries(COLOURS)) if (value !== "divergence" || data.divergence) el("option", "", name, $("colour-by")).value = value;
   $("colour-by").addEventListener("change", drawTokens);
   $("strip").addEventListener("keydown", (event) => {
+    if (event.altKey || event.ctrlKey || event.metaKey) return;
     const step = { ArrowRight: 1, ArrowDown: 1, ArrowLeft: -1, ArrowUp: -1, Home: -T, End: T }[event.key];
     if (!step) return;
     event.preventDefault();
