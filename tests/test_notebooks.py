@@ -7,6 +7,7 @@ import os
 import re
 import time
 import tomllib
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -48,6 +49,18 @@ def test_the_list_that_colab_installs_holds_every_dependency_that_colab_lacks_an
     assert '"--no-deps"' in install
 
 
+@pytest.fixture
+def one_core() -> Iterator[None]:
+    """What is started here computes with one thread: beside other tests, two wait for each other most of the time."""
+    if not hasattr(os, "sched_setaffinity"):
+        yield
+        return
+    before = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, {max(before)})
+    yield
+    os.sched_setaffinity(0, before)
+
+
 def executed(name: str, tmp_path: Path, monkeypatch: Any) -> Any:
     """The notebook with its outputs, run without a Hub and without anything that another run left behind."""
     import nbformat
@@ -79,6 +92,7 @@ def shown(notebook: Any, kind: str) -> list[str]:
 
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")  # of Jupyter's own machinery
+@pytest.mark.usefixtures("one_core")
 def test_the_first_notebook_runs_from_top_to_bottom_without_a_network_and_draws_its_figures(
     tmp_path: Path, monkeypatch: Any
 ) -> None:
