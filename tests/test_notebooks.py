@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import os
 import re
+import time
 import tomllib
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -29,8 +31,9 @@ def test_a_notebook_is_committed_without_outputs(path: Path) -> None:
         assert cell.get("execution_count") is None
 
 
-def test_the_list_that_colab_installs_holds_every_dependency_that_colab_lacks_and_no_torch() -> None:
-    [install] = [c for c in cells(ROOT / "notebooks" / "02_finetune_phi35_qlora.ipynb", "code") if "REMAINDER =" in c]
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_the_list_that_colab_installs_holds_every_dependency_that_colab_lacks_and_no_torch(path: Path) -> None:
+    [install] = [c for c in cells(path, "code") if "REMAINDER =" in c]
     listed = dict(re.findall(r'"([a-z0-9-]+)==([^"]+)"', install))
     project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
     needed = {re.split(r"[<>=;\[ ]", line)[0].lower() for line in project["dependencies"]}
@@ -46,22 +49,69 @@ def test_the_list_that_colab_installs_holds_every_dependency_that_colab_lacks_an
     assert '"--no-deps"' in install
 
 
-@pytest.mark.slow
-@pytest.mark.filterwarnings("ignore")  # of Jupyter's own machinery
-def test_the_fine_tuning_notebook_runs_from_top_to_bottom_on_a_shrunken_phi(tmp_path: Path, monkeypatch: Any) -> None:
+@pytest.fixture
+def one_core() -> Iterator[None]:
+    """What is started here computes with one thread: beside other tests, two wait for each other most of the time."""
+    if not hasattr(os, "sched_setaffinity"):
+        yield
+        return
+    before = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, {max(before)})
+    yield
+    os.sched_setaffinity(0, before)
+
+
+def executed(name: str, tmp_path: Path, monkeypatch: Any) -> Any:
+    """The notebook with its outputs, run without a Hub and without anything that another run left behind."""
     import nbformat
     from nbclient import NotebookClient
 
+    for key, value in (("SMALLM_RUNS", ""), ("SMALLM_CACHE", "cache"), ("HF_HOME", "hub")):
+        monkeypatch.setenv(key, str(tmp_path / value))
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
-    monkeypatch.setenv("SMALLM_RUNS", str(tmp_path))
-    monkeypatch.setenv("SMALLM_CACHE", str(tmp_path / "cache"))
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(ROOT / "src"), os.environ.get("PYTHONPATH", "")]))
-    notebook = nbformat.read(ROOT / "notebooks" / "02_finetune_phi35_qlora.ipynb", as_version=4)
-    NotebookClient(
-        notebook, timeout=600, kernel_name="python3", resources={"metadata": {"path": str(tmp_path)}}
-    ).execute()
-    said = "\n".join(output.get("text", "") for c in notebook.cells for output in c.get("outputs", []))
-    assert "QLoRA of" in said
+    notebook = nbformat.read(ROOT / "notebooks" / f"{name}.ipynb", as_version=4)
+    where = {"metadata": {"path": str(tmp_path)}}
+    began = time.perf_counter()
+    NotebookClient(notebook, timeout=600, kernel_name="python3", resources=where).execute()
+    print(f"{name}: {time.perf_counter() - began:.0f} s")
+    return notebook
+
+
+def printed(notebook: Any) -> str:
+    """Everything that the cells said, long lines joined."""
+    said = [output.get("text", "") for c in notebook.cells for output in c.get("outputs", [])]
+    return " ".join("\n".join(said).split())
+
+
+def shown(notebook: Any, kind: str) -> list[str]:
+    """What the cells displayed, of one MIME type."""
+    outputs = [output for c in notebook.cells for output in c.get("outputs", [])]
+    return [output["data"][kind] for output in outputs if kind in output.get("data", {})]
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")  # of Jupyter's own machinery
+@pytest.mark.usefixtures("one_core")
+def test_the_first_notebook_runs_from_top_to_bottom_without_a_network_and_draws_its_figures(
+    tmp_path: Path, monkeypatch: Any
+) -> None:
+    notebook = executed("01_hello_transformer", tmp_path, monkeypatch)
+    said = printed(notebook)
+    for claim in ("a smaller model is trained", "slow and fast: equal", "in the model: equal", "Phi-3.5-mini-instruct"):
+        assert claim in said
+    assert said.count("the small model answers instead") == 1
+    assert len(shown(notebook, "image/png")) >= 5
+    tables = [html for html in shown(notebook, "text/html") if "<table" in html]
+    assert len(tables) == 2  # pieces of the tokenizers, the logit lens
+    assert (tmp_path / "hello" / "explain" / "hello.html").is_file()
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")  # of Jupyter's own machinery
+def test_the_fine_tuning_notebook_runs_from_top_to_bottom_on_a_shrunken_phi(tmp_path: Path, monkeypatch: Any) -> None:
+    notebook = executed("02_finetune_phi35_qlora", tmp_path, monkeypatch)
+    assert "QLoRA of" in printed(notebook)
     [run] = tmp_path.glob("phi35-qlora-german*")
     assert (run / "report" / "index.html").is_file()
     assert (run / "tuned" / "german" / "adapter_model.safetensors").is_file()
