@@ -85,6 +85,9 @@ def test_the_recipe_may_extend_another(tmp_path: Path) -> None:
     ablation = tiny(text)
     assert ablation.base.train.momentum == load_recipe("quickstart").train.momentum
     assert ablation.base.model.width == 32
+    inherited = tiny(re.sub(r"  data: .*", "  extends: quickstart", TINY, count=1)).base
+    assert (inherited.eval.suites, inherited.eval.stories, inherited.eval.every) == ([], 0, 0)
+    assert not inherited.finetune.data
     path = tmp_path / "mine.yaml"
     path.write_text(text, "utf-8")
     assert load_ablation(path) == ablation

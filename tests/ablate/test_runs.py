@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 from typing import Any
@@ -121,14 +122,33 @@ def test_killed_in_the_middle_it_goes_on_to_the_same_figures(
 
 @pytest.mark.slow
 def test_the_clock_stops_between_steps_with_a_checkpoint(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    ablation = tiny(TINY.replace("{tokens: 2560", "{tokens: 5M"))
+    ablation = tiny(TINY.replace("{tokens: 2560", "{tokens: 50M"))
     todo = plan_of(ablation, ablation.arms, (0,), "float32")
-    runs.text_of(ablation, tmp_path)
-    clock = runs.Clock(8 / 60)
+    checkpoints, clock = tmp_path / "base-s0" / "checkpoints" / "base", runs.Clock(0.0)
+
+    def press_when_it_trains() -> None:
+        until = time.monotonic() + 120
+        while not list(checkpoints.glob("step-*")) and time.monotonic() < until:
+            time.sleep(0.01)
+        clock._press()
+
+    threading.Thread(target=press_when_it_trains, daemon=True).start()
     assert not runs.make_runs(ablation, todo, tmp_path, tmp_path / "x.jsonl", clock, lambda: None)
-    assert clock.stopped
-    assert list((tmp_path / "base-s0" / "checkpoints" / "base").glob("step-*"))
+    assert list(checkpoints.glob("step-*"))
     assert read_lines(tmp_path / "x.jsonl") == []
+
+
+def test_a_clock_whose_time_is_over_starts_no_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = runs.Clock(10.0)
+
+    def text_of(*_: Any) -> str:
+        clock.began -= 601.0
+        return "a" * 64
+
+    monkeypatch.setattr(runs, "text_of", text_of)
+    monkeypatch.setattr(runs, "make_run", lambda *_: pytest.fail("a run was made"))
+    todo = plan_of(tiny(), tiny().arms, (0,), "float32")
+    assert not runs.make_runs(tiny(), todo, tmp_path, tmp_path / "x.jsonl", clock, lambda: None)
 
 
 def test_a_training_that_diverges_is_a_result(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -110,12 +110,21 @@ def read_ablation(text: str, file: str, folder: Path) -> Ablation:
     name = tree.value.get("name", Path(file).stem)
     if not isinstance(name, str) or not NAME.fullmatch(name):
         raise UserError(f"{tree.origin(('name',))}: name is `{name}`; letters, digits, `_`, `-`, a letter first.")
-    plain = recipe_tree(tree.below(("recipe",)), folder)
-    plain.value["name"] = name
+    plain = _measured_alone(recipe_tree(tree.below(("recipe",)), folder), name)
     base = _with_vocabulary(validate(plain), str(tree.origin(("recipe",))))
     budget = training_flops(base)
     groups = tuple(_group(tree, group, plain, base, budget) for group in tree.value["groups"])
     return Ablation(name, _words(tree, ("about",)), _seeds(tree), whole_steps(base), groups, _elsewhere(tree, groups))
+
+
+def _measured_alone(recipe: Tree, name: str) -> Tree:
+    """The recipe named, without what an extended one would do beside training and held-out bits per byte."""
+    recipe.value["name"] = name
+    recipe.value.pop("finetune", None)
+    evaluation = recipe.value.get("eval")
+    for key in ("suites", "stories", "every") if isinstance(evaluation, dict) else ():
+        evaluation.pop(key, None)
+    return recipe
 
 
 def _only_keys(tree: Tree, path: yamltree.Path, allowed: Sequence[str], needed: Sequence[str] = ()) -> None:
@@ -172,7 +181,7 @@ def _group(tree: Tree, name: str, plain: Tree, base: Recipe, budget: float) -> G
             raise UserError(f"{tree.origin(where)}: `{word}` names a directory: letters, digits, `_`, `-` only.")
     arms = tuple(_arm(tree, (*path, "arms", arm), plain, base, budget) for arm in section["arms"])
     baseline = section.get("baseline", arms[0].name)
-    if baseline not in section["arms"]:
+    if not isinstance(baseline, str) or baseline not in section["arms"]:
         raise UserError(
             f"{tree.origin((*path, 'baseline'))}: baseline is `{baseline}`, which is no arm of `{name}`: "
             f"{', '.join(section['arms'])}."

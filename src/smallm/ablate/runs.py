@@ -163,8 +163,7 @@ def make_run(ablation: Ablation, planned: Planned, to: Path, data: str) -> Line:
         say(f"{planned.name}, seed {planned.seed} diverged: {error}")
         return line | {"bits_per_byte": None, "standard_error": None, "seconds": round(time.monotonic() - began, 1)}
     facts = read_json(run.path / "base" / "smallm.json")
-    [result] = (run.path / "eval").glob(f"base-{facts['weights_sha256'][:8]}.json")
-    figures = read_json(result)["bits_per_byte"]
+    figures = read_json(run.path / "eval" / f"base-{facts['weights_sha256'][:8]}.json")["bits_per_byte"]
     shutil.rmtree(run.path / "checkpoints", ignore_errors=True)
     return line | {
         "bits_per_byte": figures["value"],
