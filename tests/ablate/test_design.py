@@ -116,7 +116,7 @@ def test_the_recipe_may_extend_another(tmp_path: Path) -> None:
         ("seeds: [0, 1, 2]", "seeds: [0, 0]", r"tiny.yaml:3: seeds must be a list of different whole numbers"),
         ("name: tiny", "name: a/b", r"tiny.yaml:1: name is `a/b`"),
         ("recipe:", "recipes:", r"tiny.yaml:4: `recipes` is not a key of an ablation. Did you mean `recipe`"),
-        ("vocab_size: 320", "vocab_size: 32", r"tiny.yaml:6: tokenizer.vocab_size is 32"),
+        ("vocab_size: 320", "vocab_size: 32", r"tiny.yaml:6: tokenizer.vocab_size is `32`; it must be at least"),
         ("  lora:", "  heads:", r"tiny.yaml:23: `heads` is a group as well"),
         ("groups:\n", "groups: [\n", r"tiny.yaml:\d+: not valid YAML"),
         ("{vocab_size: 320}", "{kind: char}", r"tiny.yaml:4: set model.vocab_size"),
