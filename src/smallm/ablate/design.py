@@ -122,8 +122,9 @@ def _measured_alone(recipe: Tree, name: str) -> Tree:
     recipe.value["name"] = name
     recipe.value.pop("finetune", None)
     evaluation = recipe.value.get("eval")
-    for key in ("suites", "stories", "every") if isinstance(evaluation, dict) else ():
-        evaluation.pop(key, None)
+    if isinstance(evaluation, dict):
+        for key in ("suites", "stories", "every"):
+            evaluation.pop(key, None)
     return recipe
 
 
