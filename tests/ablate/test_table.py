@@ -7,7 +7,7 @@ import re
 import statistics
 
 import pytest
-from ablate.tiny import line_of, tiny
+from ablate.tiny import TINY, line_of, tiny
 from scipy import stats
 
 from smallm.ablate.results import find
@@ -102,6 +102,14 @@ def test_the_whole_table_has_a_row_an_arm_and_json_says_the_same() -> None:
     assert arm["verdict"] == "hurts"
     assert f"{arm['difference']['mean']:+.4f}" in table
     assert "No run is measured yet" in whole_table(ablation, find(ablation, []))
+
+
+def test_runs_that_do_not_count_are_counted() -> None:
+    old = line_of(tiny(TINY.replace("model.kv_heads: 1", "model.kv_heads: 2")), "heads.mqa", 0, 1.0)
+    apart = line_of(tiny(), "heads.mqa", 0, 1.0, data="b")
+    table = whole_table(tiny(), find(tiny(), [*lines_of(rope=BASE), apart, old]))
+    assert "Left out: 1 runs on another text or in another arithmetic." in table
+    assert "Left out: 1 runs of arms as they no longer stand." in table
 
 
 def test_a_pipe_in_no_cell_breaks_the_table() -> None:

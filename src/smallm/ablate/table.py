@@ -197,6 +197,8 @@ def caption(ablation: Ablation, found: Found) -> str:
         words.append(f"Arithmetic: {found.dtype}. Machines: {'; '.join(machines)}.")
     if found.apart:
         words.append(f"Left out: {found.apart} runs on another text or in another arithmetic.")
+    if found.outdated:
+        words.append(f"Left out: {found.outdated} runs of arms as they no longer stand.")
     return " ".join(words)
 
 

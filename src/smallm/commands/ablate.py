@@ -116,6 +116,7 @@ def show_list(ablation: Ablation, runs: list[Planned], to: Path, results: Path, 
         print(f"{name:<24} {seeds:<8} {took:<20} {keys}")
     ahead = "nothing is left" if not able else "time unknown until this machine has made one"
     ahead = f"about {duration(60 * minutes)} left" if minutes else ahead
-    print(f"{len(runs) - len(left)} of {len(runs)} runs are done; {ahead}.")
+    unable = f", {len(left) - len(able)} cannot be made here" if len(able) < len(left) else ""
+    print(f"{len(runs) - len(left)} of {len(runs)} runs are done{unable}; {ahead}.")
     if found.outdated:
         print(f"{found.outdated} lines of {results} are of arms as they no longer stand; their runs are made again.")
