@@ -96,7 +96,7 @@ def test_the_whole_table_has_a_row_an_arm_and_json_says_the_same() -> None:
     rows = [line for line in table.splitlines() if line.startswith("| `")]
     assert len(rows) == len(ablation.arms)
     assert sum("not measured" in row for row in rows) == 1
-    assert "about 1 would leave zero out by chance" in table
+    assert "about 0.1 would leave zero out by chance" in table
     content = table_json(ablation, found)
     arm = content["groups"]["position"]["arms"]["none"]
     assert arm["verdict"] == "hurts"

@@ -187,9 +187,8 @@ def caption(ablation: Ablation, found: Found) -> str:
         "switch."
     ]
     if differences:
-        chance = max(1, round(len(differences) / 20))
         words.append(
-            f"Of {len(differences)} intervals about {chance} would leave zero out by chance alone, and rates were "
+            f"Of {len(differences)} intervals about {len(differences) / 20:.1f} would leave zero out by chance alone, and rates were "
             "tuned for the base."
         )
     if found.lines:
