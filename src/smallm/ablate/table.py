@@ -188,8 +188,8 @@ def caption(ablation: Ablation, found: Found) -> str:
     ]
     if differences:
         words.append(
-            f"Of {len(differences)} intervals about {len(differences) / 20:.1f} would leave zero out by chance alone, and rates were "
-            "tuned for the base."
+            f"Of {len(differences)} intervals about {len(differences) / 20:.1f} would leave zero out by chance "
+            "alone, and rates were tuned for the base."
         )
     if found.lines:
         machines = sorted({machine_words(line["machine"]) for line in found.lines.values()})
