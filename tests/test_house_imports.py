@@ -18,9 +18,10 @@ ROOT = Path(__file__).resolve().parent.parent
 SRC = ROOT / "src"
 # A file imports from its own layer or one to the left: the folders in pipeline order, then what ties them together.
 LAYERS = [
-    *(f for f in readme.FOLDERS if f != "commands"),
+    *(f for f in readme.FOLDERS if f not in ("ablate", "commands")),
     "stages",
     "pipeline",
+    "ablate",
     "lm_eval_plugin",
     "commands",
     "cli",

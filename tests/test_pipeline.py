@@ -69,6 +69,7 @@ def test_a_second_run_makes_nothing(tmp_path: Path, cards: list[str]) -> None:
     ("changed", "redone"),
     [
         (with_key(train={"learning_rate": 0.5}), ["train", "eval", "report"]),
+        (with_key(train={"seed": 5}), ["train", "eval", "report"]),
         (with_key(model={"layers": 2}), ["train", "eval", "report"]),
         (with_key(tokenizer={"vocab_size": 512}), ["tokenizer", "tokens", "train", "eval", "report"]),
         (with_key(data={"validation": 0.1}), ALL),

@@ -20,7 +20,7 @@ PACKAGE = ROOT / "src" / "smallm"
 # The stages in the order in which data flows through them (imports point to the left only).
 FOLDERS = [
     *("core", "data", "tokenizer", "model", "plan", "evaluate", "train"),
-    *("finetune", "explain", "export", "serve", "publish", "commands"),
+    *("finetune", "explain", "export", "serve", "publish", "ablate", "commands"),
 ]
 
 

@@ -238,6 +238,42 @@ def compare(
 
 @app.command()
 @guarded
+def ablate(
+    ablation: Annotated[str, typer.Argument(metavar="ABLATION", help="A YAML file, or a packaged one: papers.")],
+    only: Annotated[
+        list[str], typer.Option("--only", metavar="GROUP[.ARM]", help="Only these, with their baseline; repeatable.")
+    ] = [],  # noqa: B006
+    seeds: Annotated[str, typer.Option("--seeds", metavar="A,B", help="Only these seeds. Default: all of its.")] = "",
+    list_only: Annotated[bool, typer.Option("--list", help="What is done, what is left, how long that takes.")] = False,
+    table: Annotated[bool, typer.Option("--table", help="Only write the table of what is done.")] = False,
+    max_minutes: Annotated[
+        float, typer.Option("--max-minutes", metavar="M", min=0.0, help="Stop, resumably, after M minutes; 0 = never.")
+    ] = 0.0,
+    to: Annotated[
+        Path | None, typer.Option("--to", metavar="DIR", help="Default: runs/ablations/ and its name.")
+    ] = None,
+    json: JsonOption = False,
+) -> None:
+    """Train a recipe with one switch changed at a time.
+
+    Equal FLOPs, paired seeds; the table has intervals. Ctrl-C and kill are safe: the same command goes on from there.
+    """
+    from smallm.commands.ablate import ablate_command
+
+    ablate_command(
+        ablation,
+        only=only,
+        seeds=seeds,
+        to=to,
+        list_only=list_only,
+        table_only=table,
+        max_minutes=max_minutes,
+        as_json=json,
+    )
+
+
+@app.command()
+@guarded
 def audit(
     recipe: RecipeArg,
     name: RunOption = "",

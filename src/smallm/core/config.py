@@ -149,6 +149,7 @@ class TrainConfig:
     batch_tokens: int = key(8192, "tokens in one optimiser step, over all devices", gt=0, size=True)
     micro_batch: int = key(0, "rows in one forward pass; 0 = as many as fit", ge=0, affects=False)
     init_from: str | None = key(None, "MODEL to continue from instead of a fresh initialisation")
+    seed: int | None = key(None, "of first weights and order of the rows; default: the recipe's", ge=0, plain=-1)
     optimizer: Literal["muon", "adamw"] = key("muon", "muon: matrices by Muon, the rest by AdamW")
     learning_rate: float = key(3e-3, "peak rate of AdamW's parameters", gt=0)
     muon_learning_rate: float = key(0.02, "peak rate of Muon's matrices", gt=0)

@@ -68,7 +68,10 @@ FORMATS: tuple[Format, ...] = (
                 "seconds": number("wall clock"),
                 "peak_bytes": integer("the process's peak resident memory"),
             },
-            optional={"unkeyed": array(text(), "outputs that no later key depends on (a clock wrote them)")},
+            optional={
+                "unkeyed": array(text(), "outputs that no later key depends on (a clock wrote them)"),
+                "borrowed": text("the run beside this one that made the files, which were copied from there"),
+            },
         ),
     ),
     Format(

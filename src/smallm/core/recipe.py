@@ -126,7 +126,16 @@ def _extended(text: str, file: str, folder: Path, above: tuple[str, ...]) -> Tre
     if identity in above:
         chain = " -> ".join(Path(f).name for f in (*above, identity))
         raise UserError(f"{file}: `extends` goes in a circle ({chain}). One of them must not extend.")
-    tree = yamltree.parse(text, file)
+    return _on_its_parent(yamltree.parse(text, file), file, folder, (*above, identity))
+
+
+def recipe_tree(tree: Tree, folder: Path) -> Tree:
+    """The tree of a recipe that stands inside another file, on top of what it extends, paths resolved."""
+    return _on_its_parent(tree, tree.root.file, folder, ())
+
+
+def _on_its_parent(tree: Tree, file: str, folder: Path, above: tuple[str, ...]) -> Tree:
+    """`tree`, written in `file`, on top of what it extends. `above`: the files being read, this one included."""
     parent = tree.value.pop("extends", None)
     _resolve_paths(tree, folder)
     if parent is None:
@@ -134,7 +143,7 @@ def _extended(text: str, file: str, folder: Path, above: tuple[str, ...]) -> Tre
     origin = tree.origin(("extends",))
     if not isinstance(parent, str):
         raise UserError(f"{origin}: extends is {_shown(parent)}; it must be the name or the path of one recipe.")
-    base = _extended(*_read(parent, folder, said_in=f"{origin}: extends: "), (*above, identity))
+    base = _extended(*_read(parent, folder, said_in=f"{origin}: extends: "), above)
     dropped = OF_ONE_FILE + (ABOUT_THE_TEXT if isinstance(_get(tree.value, ("data", "sources")), list) else ())
     for path in dropped:
         section = _get(base.value, path[:-1])

@@ -44,6 +44,11 @@ class Tree:
                 return self.origins[path[:end]]
         return self.root
 
+    def below(self, path: Path) -> Tree:
+        """What stands at `path`, a mapping, as a tree of its own."""
+        origins = {p[len(path) :]: o for p, o in self.origins.items() if p[: len(path)] == path and len(p) > len(path)}
+        return Tree(self.origin(path), _copy(_at(self.value, path)), origins)
+
     def put(self, path: Path, value: Any, origins: dict[Path, Origin]) -> None:
         """Set `path` (its parents are dicts, made as needed) and the origins below it."""
         place: Any = self.value

@@ -78,6 +78,11 @@ def training_key(recipe: Recipe, manifest: dict[str, Any], config: ModelConfig) 
     return sha256_json({"model": affecting(config), "train": train, "seed": recipe.seed, "tokens": manifest})
 
 
+def training_seed(recipe: Recipe) -> int:
+    """Of first weights and order: `train.seed`, or the recipe's. So trainings on one text differ in chance alone."""
+    return recipe.seed if recipe.train.seed is None else recipe.train.seed
+
+
 # ---------------------------------------------------------------------- inputs
 
 
@@ -109,7 +114,7 @@ def _decoder(recipe: Recipe, manifest: dict[str, Any]) -> Decoder:
     """A fresh decoder by the recipe, or the one of `train.init_from` if its tokenizer is this run's."""
     vocabulary, T = int(manifest["vocab_size"]), recipe.model.context
     if recipe.train.init_from is None:
-        return Decoder(complete(recipe.model, vocabulary), seed=recipe.seed)
+        return Decoder(complete(recipe.model, vocabulary), seed=training_seed(recipe))
     path = resolve_model(recipe.train.init_from)
     theirs = _tokenizer_hash(path)
     if theirs != manifest["tokenizer_sha256"]:
@@ -179,7 +184,7 @@ def _trainer(
     config, dtype = replace(decoder.config, context=T), decisions["dtype"]
     batch_rows = max(1, train.batch_tokens // T)
     total = max(1, train.tokens // (batch_rows * T))
-    rows = open_rows(shards["train"], T, recipe.seed, config.vocab_size, batch_rows)
+    rows = open_rows(shards["train"], T, training_seed(recipe), config.vocab_size, batch_rows)
     if int(rows.corpus.length.max()) < T:
         longest = int(rows.corpus.length.max())
         warn(f"model.context is {T}, but the longest document has {longest} tokens: a shorter context trains faster.")
@@ -215,7 +220,7 @@ def _trainer(
 
 def _directory_of(key: str, recipe: Recipe, run: Run) -> Path:
     """checkpoints/base for this key; another training's checkpoints are set aside, not mixed in or deleted."""
-    record = {"train": asdict(recipe.train), "model": asdict(recipe.model), "seed": recipe.seed}
+    record = {"train": asdict(recipe.train), "model": asdict(recipe.model), "seed": training_seed(recipe)}
     return checkpoint.claim(run.path / "checkpoints" / "base", key, record)
 
 
