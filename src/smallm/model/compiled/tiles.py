@@ -83,11 +83,12 @@ def _sums(builder: Any, kind: int, rows: int, cols: int, args: Any) -> list[list
     whole = builder.udiv(k, _I64(LANES))
     with cgutils.for_range(builder, whole, intp=_I64) as loop:
         at = builder.mul(loop.index, _I64(LANES))
-        xs = [_floats(builder, x, builder.add(c, at)) for c in col_at]
-        for r in range(rows):
-            w8 = _weights(builder, kind, w, builder.add(row_at[r], at))
-            for c in range(cols):
-                builder.store(_multiply_add(builder, w8, xs[c], builder.load(sums[r][c])), sums[r][c])
+        # Three by four sums, three rows of weights and one of activations are the sixteen registers of AVX2.
+        ws = [_weights(builder, kind, w, builder.add(r, at)) for r in row_at]
+        for c in range(cols):
+            x8 = _floats(builder, x, builder.add(col_at[c], at))
+            for r in range(rows):
+                builder.store(_multiply_add(builder, ws[r], x8, builder.load(sums[r][c])), sums[r][c])
     done = builder.mul(whole, _I64(LANES))
     totals = [[cgutils.alloca_once(builder, _F32) for _ in range(cols)] for _ in range(rows)]
     for r in range(rows):
