@@ -22,7 +22,7 @@ import time
 from statistics import median
 from typing import Any
 
-from _common import ROOT, Pairs, Peer, record
+from _common import Pairs, Peer, record
 
 from smallm.core.config import ModelConfig
 
@@ -142,7 +142,7 @@ class Side:
     def __init__(self, name: str, directory: str) -> None:
         self.process = subprocess.Popen(
             [sys.executable, __file__, "--serve", name, directory],
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=ROOT / "src",
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
         )  # fmt: skip
         self.first = self._answer()
 

@@ -201,9 +201,8 @@ class FastDecoder:
                 raise ValueError(f"{name}s must be below {limit}: {values.tolist()}")
         wanted = np.array(wanted_W, dtype=np.int64)
         with _ONE_AT_A_TIME:
-            set_threads()
             self._run(
-                self.shape, self._norms, self._products, self._around, self._head, self._room,
+                set_threads(), self.shape, self._norms, self._products, self._around, self._head, self._room,
                 ids, slots, positions, wanted, self._logits,
             )  # fmt: skip
         logits_WV = torch.from_numpy(self._logits[: len(wanted)])
@@ -224,8 +223,10 @@ class FastDecoder:
         return out
 
 
-def set_threads() -> None:
+def set_threads() -> int:
     """As many threads as torch uses, at most those that numba was started with."""
     import numba
 
-    numba.set_num_threads(max(1, min(torch.get_num_threads(), numba.config.NUMBA_NUM_THREADS)))  # type: ignore[attr-defined]
+    threads = max(1, min(torch.get_num_threads(), numba.config.NUMBA_NUM_THREADS))  # type: ignore[attr-defined]
+    numba.set_num_threads(threads)
+    return threads

@@ -55,6 +55,8 @@ from smallm.model.compiled.rows import ONE as UNIT
 from smallm.model.compiled.rows import mix, normalise, rotate, serial, softmax
 from smallm.model.compiled.tiles import address, bfloat_at, float_at
 
+MANY = 1 << 15  # multiplications of attention from which on it is worth waking the other threads
+
 
 @serial
 def attend(
@@ -78,7 +80,7 @@ def attend(
 
 
 @parallel
-def attend_all(
+def share_heads(
     slots_N: Any, positions_N: Any, window: Any, qkv_NX: Any, keys_BKSC: Any, values_BKSC: Any,
     scores_NHS: Any, heads_NX: Any,
 ) -> None:  # fmt: skip
@@ -87,6 +89,23 @@ def attend_all(
     for i in prange(len(slots_N) * K):
         n, k = np.int64(i) // K, np.int64(i) % K
         attend(n, k, slots_N[n], positions_N[n], window, qkv_NX, keys_BKSC, values_BKSC, scores_NHS, heads_NX)
+
+
+@serial
+def attend_all(
+    threads: Any, slots_N: Any, positions_N: Any, window: Any, qkv_NX: Any, keys_BKSC: Any, values_BKSC: Any,
+    scores_NHS: Any, heads_NX: Any,
+) -> None:  # fmt: skip
+    """Every row's queries; by all threads where there is enough to do."""
+    K, work = keys_BKSC.shape[1], 0
+    for n in range(len(slots_N)):
+        work += min(positions_N[n] + 1, window if window > 0 else positions_N[n] + 1) * heads_NX.shape[1]
+    if threads > 1 and work > MANY:
+        share_heads(slots_N, positions_N, window, qkv_NX, keys_BKSC, values_BKSC, scores_NHS, heads_NX)
+    else:
+        for n in range(len(slots_N)):
+            for k in range(K):
+                attend(n, k, slots_N[n], positions_N[n], window, qkv_NX, keys_BKSC, values_BKSC, scores_NHS, heads_NX)
 
 
 @serial
@@ -139,8 +158,8 @@ def normalise_rows(shape: Any, x_ND: Any, weight: Any, bias: Any, rows_N: Any, o
 
 
 def run(
-    shape: Shape, norms_LA: Any, products_LM5: Any, around_A: Any, head_M5: Any, room: Room, ids_N: Any, slots_N: Any,
-    positions_N: Any, wanted_W: Any, logits_WV: Any,
+    threads: int, shape: Shape, norms_LA: Any, products_LM5: Any, around_A: Any, head_M5: Any, room: Room, ids_N: Any,
+    slots_N: Any, positions_N: Any, wanted_W: Any, logits_WV: Any,
 ) -> None:  # fmt: skip
     """The pass: keys and values of all rows stored, logits of the wanted rows (increasing) written."""
     kind, D, N, W, all_N = shape.kind, shape.width, len(ids_N), len(wanted_W), room.rows_N[: len(ids_N)]
@@ -155,23 +174,23 @@ def run(
             if shape.block == PRE or (shape.block == PARALLEL and half == 0):
                 normalise_rows(shape, x_ND, norm, bias, all_N, normed_ND)
             if half == 0:
-                project(kind, matrices_M5, HEADS, OUT, source, D, D, N, room.qkv_NX, NONE, room.qkv_NX)
+                project(threads, kind, matrices_M5, HEADS, OUT, source, D, D, N, room.qkv_NX, NONE, room.qkv_NX)
                 store(shape, norms_A, around_A, room, layer, slots_N, positions_N)
                 attend_all(
-                    slots_N, positions_N, shape.window, room.qkv_NX, room.keys_LBKSC[layer], room.values_LBKSC[layer],
-                    room.scores_NHS, room.heads_NX,
+                    threads, slots_N, positions_N, shape.window, room.qkv_NX, room.keys_LBKSC[layer],
+                    room.values_LBKSC[layer], room.scores_NHS, room.heads_NX,
                 )  # fmt: skip
-                project(kind, matrices_M5, OUT, MLP, address(room.heads_NX), heads, heads, N, room.out_ND, NONE, x_ND)
+                mixed = address(room.heads_NX)
+                project(threads, kind, matrices_M5, OUT, MLP, mixed, heads, heads, N, room.out_ND, NONE, x_ND)
             else:
-                project(kind, matrices_M5, MLP, DOWN, source, D, D, N, room.mlp_NX, shape.mlp, room.mlp_NX)
-                project(
-                    kind, matrices_M5, DOWN, END, address(room.mlp_NX) + 4 * F, 2 * F, F, N, room.out_ND, NONE, x_ND
-                )
+                project(threads, kind, matrices_M5, MLP, DOWN, source, D, D, N, room.mlp_NX, shape.mlp, room.mlp_NX)
+                activated = address(room.mlp_NX) + 4 * F
+                project(threads, kind, matrices_M5, DOWN, END, activated, 2 * F, F, N, room.out_ND, NONE, x_ND)
             if shape.block == POST:
                 normalise_rows(shape, x_ND, norm, bias, all_N, x_ND)
     if W > 0:
         normalise_rows(shape, x_ND, around_A[NORM], around_A[NORM_BIAS], wanted_W, normed_ND)
-        project(kind, head_M5, NO, ONE, address(normed_ND), D, D, W, logits_WV, NONE, logits_WV)
+        project(threads, kind, head_M5, NO, ONE, address(normed_ND), D, D, W, logits_WV, NONE, logits_WV)
 
 
 def _compiled(function: Callable[..., None]) -> Any:

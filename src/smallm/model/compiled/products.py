@@ -70,30 +70,51 @@ def linear(kind: Any, matrix_5: Any, block: Any, x: Any, ldx: Any, inputs: Any, 
                 y_NX[n, column + o] += float_at(bias, first + o)
 
 
-@parallel
-def project(
+@serial
+def project_block(
     kind: Any, matrices_M5: Any, begin: Any, end: Any, x: Any, ldx: Any, inputs: Any, N: Any, y_NX: Any, mlp: Any,
-    sum_NX: Any,
+    sum_NX: Any, block: Any,
+) -> None:  # fmt: skip
+    """One block of `project`."""
+    F = y_NX.shape[1] // 2
+    for m in range(begin, end):
+        own, outputs = block - matrices_M5[m, FIRST], matrices_M5[m, OUTPUTS]
+        if own >= 0 and own * BLOCK < outputs:
+            linear(kind, matrices_M5[m], own, x, ldx, inputs, N, y_NX)
+    first, last = block * BLOCK, min(y_NX.shape[1], (block + 1) * BLOCK)
+    for n in range(N):
+        if mlp >= 0:
+            activate(mlp, y_NX[n], F, first, min(F, last))
+        if address(sum_NX) != address(y_NX):
+            for o in range(first, last):
+                sum_NX[n, o] += y_NX[n, o]
+
+
+@parallel
+def share_blocks(
+    kind: Any, matrices_M5: Any, begin: Any, end: Any, x: Any, ldx: Any, inputs: Any, N: Any, y_NX: Any, mlp: Any,
+    sum_NX: Any, total: Any,
+) -> None:  # fmt: skip
+    """All blocks of `project`, each by one thread."""
+    for block in prange(total):
+        project_block(kind, matrices_M5, begin, end, x, ldx, inputs, N, y_NX, mlp, sum_NX, np.int64(block))
+
+
+@serial
+def project(
+    threads: Any, kind: Any, matrices_M5: Any, begin: Any, end: Any, x: Any, ldx: Any, inputs: Any, N: Any,
+    y_NX: Any, mlp: Any, sum_NX: Any,
 ) -> None:  # fmt: skip
     """The products of N rows with the matrices from `begin` to `end`, side by side in y.
 
     `mlp` of at least 0: that activation of gate and up, which end in the same blocks, into up. Added to `sum_NX` where
     that is another array than y.
     """
-    F, adds = y_NX.shape[1] // 2, address(sum_NX) != address(y_NX)
     total = 0
     for m in range(begin, end):
         total = max(total, matrices_M5[m, FIRST] + (matrices_M5[m, OUTPUTS] + BLOCK - 1) // BLOCK)
-    for i in prange(total):
-        block = np.int64(i)
-        for m in range(begin, end):
-            own, outputs = block - matrices_M5[m, FIRST], matrices_M5[m, OUTPUTS]
-            if own >= 0 and own * BLOCK < outputs:
-                linear(kind, matrices_M5[m], own, x, ldx, inputs, N, y_NX)
-        first, last = block * BLOCK, min(y_NX.shape[1], (block + 1) * BLOCK)
-        for n in range(N):
-            if mlp >= 0:
-                activate(mlp, y_NX[n], F, first, min(F, last))
-            if adds:
-                for o in range(first, last):
-                    sum_NX[n, o] += y_NX[n, o]
+    if threads > 1:
+        share_blocks(kind, matrices_M5, begin, end, x, ldx, inputs, N, y_NX, mlp, sum_NX, total)
+    else:  # numba would wake all its threads for a single one
+        for block in range(total):
+            project_block(kind, matrices_M5, begin, end, x, ldx, inputs, N, y_NX, mlp, sum_NX, block)
