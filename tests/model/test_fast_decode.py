@@ -6,6 +6,7 @@ same weights cast to float32, which is exact, so that the same tolerance holds (
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from dataclasses import replace
@@ -32,6 +33,7 @@ SLOW = {name: switches for name, switches in SWITCHES_AND_SHARED.items() if name
 KNOWN = {name: switches for name, switches in SWITCHES_AND_SHARED.items() if name not in SLOW}
 every_known_switch = pytest.mark.parametrize("switches", KNOWN.values(), ids=KNOWN)
 SRC = Path(__file__).resolve().parents[2] / "src"
+HERE = {**os.environ, "PYTHONPATH": os.pathsep.join((str(SRC), str(SRC.parent / "tests")))}
 TOLERANCE = {"atol": 1e-4, "rtol": 1e-4}
 
 
@@ -211,6 +213,19 @@ def test_without_numba_the_decoder_writes_and_says_why(monkeypatch: pytest.Monke
     assert list(generate_ids(model, [3], greedy, fast=True)) == expected
 
 
+def test_torch_keeps_its_number_of_threads() -> None:
+    script = """
+import torch
+from model.tiny import decoder
+from smallm.model.steps import FastSteps
+torch.set_num_threads(1)
+FastSteps(decoder(), [[1]], 2).prompt()
+print(torch.get_num_threads())
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, cwd=SRC, env=HERE)
+    assert done.stdout == "1\n"
+
+
 def test_what_runs_is_said() -> None:
     assert decoding(decoder().to(torch.bfloat16)) == "fast: compiled, bfloat16 weights, 1 threads"
     assert isinstance(open_steps(decoder(), [[1]], 5, fast=True), FastSteps)
@@ -265,17 +280,13 @@ print(sum(run_rows.stats.cache_hits.values()), sum(run_rows.stats.cache_misses.v
 """
 
 
-@pytest.fixture
-def cold(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setenv("NUMBA_CACHE_DIR", str(tmp_path / "compiled"))
-    monkeypatch.setenv("PYTHONPATH", str(SRC))
-    return tmp_path
-
-
 @pytest.mark.slow
-def test_the_second_process_compiles_nothing(cold: Path) -> None:
+def test_the_second_process_compiles_nothing(tmp_path: Path) -> None:
+    cold = HERE | {"NUMBA_CACHE_DIR": str(tmp_path)}
     said = [
-        subprocess.run([sys.executable, "-c", WARM], capture_output=True, text=True, check=True).stdout.split()
+        subprocess.run(
+            [sys.executable, "-c", WARM], capture_output=True, text=True, check=True, env=cold
+        ).stdout.split()
         for _ in range(2)
     ]
     assert said == [["0", "1"], ["1", "0"]]

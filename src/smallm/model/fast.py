@@ -46,6 +46,7 @@ PARTS = (
 DTYPES = {torch.float32: FLOAT32, torch.bfloat16: BFLOAT16}
 # numba's simplest threading layer ends the process when two threads of Python use it at once.
 _ONE_AT_A_TIME = threading.Lock()
+_SET = threading.local()  # numba keeps the number of threads by the thread that asks
 
 
 @cache
@@ -227,6 +228,10 @@ def set_threads() -> int:
     """As many threads as torch uses, at most those that numba was started with."""
     import numba
 
-    threads = max(1, min(torch.get_num_threads(), numba.config.NUMBA_NUM_THREADS))  # type: ignore[attr-defined]
-    numba.set_num_threads(threads)
+    wanted = torch.get_num_threads()
+    threads = max(1, min(wanted, numba.config.NUMBA_NUM_THREADS))  # type: ignore[attr-defined]
+    if getattr(_SET, "threads", None) != threads:
+        numba.set_num_threads(threads)
+        torch.set_num_threads(wanted)  # where both use one OpenMP, starting numba's threads has changed torch's number
+        _SET.threads = threads
     return threads
