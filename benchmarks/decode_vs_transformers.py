@@ -89,7 +89,7 @@ class Theirs:
     def write(self, batch: int, new: int, cache: str = "dynamic", kind: str = "bf16") -> list[list[int]]:
         import torch
 
-        model = self.models[kind]
+        model: Any = self.models[kind]
         ids = torch.tensor(prompts(model.config.vocab_size, batch))
         out = model.generate(
             ids, attention_mask=torch.ones_like(ids), do_sample=False, max_new_tokens=new, cache_implementation=cache

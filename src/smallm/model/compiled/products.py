@@ -17,7 +17,8 @@ from smallm.model.compiled.tiles import SIZES, address, float_at, tile
 
 # Of numba's parallel rewriting only prange is wanted: the rest would double the time to compile.
 _REWRITES = ("comprehension", "reduction", "inplace_binop", "setitem", "numpy", "stencil", "fusion")
-parallel = njit(nogil=True, error_model="numpy", parallel={"prange": True, **dict.fromkeys(_REWRITES, False)})
+_ONLY_PRANGE: Any = {"prange": True, **dict.fromkeys(_REWRITES, False)}
+parallel = njit(nogil=True, error_model="numpy", parallel=_ONLY_PRANGE)
 
 
 def _multiplier(kind: int) -> Any:

@@ -16,6 +16,7 @@ from numba.extending import intrinsic
 
 from smallm.model.compiled.layout import BFLOAT16, FLOAT32
 
+primitive: Any = intrinsic  # called without the typing context that it is defined with
 LANES = 8
 SIZES = (4, 2)  # bytes of one weight
 
@@ -122,7 +123,7 @@ def tile(kind: int, rows: int, cols: int) -> Any:
     w, x and y are addresses; all arguments are int64.
     """
 
-    @intrinsic
+    @primitive
     def multiply(typingctx: Any, w: Any, ldw: Any, x: Any, ldx: Any, k: Any, y: Any, ldy: Any) -> Any:
         def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
             *of, y, ldy = args
@@ -137,7 +138,7 @@ def tile(kind: int, rows: int, cols: int) -> Any:
     return multiply
 
 
-@intrinsic
+@primitive
 def dot(typingctx: Any, a: Any, b: Any, k: Any) -> Any:
     """The product of the k float32 at two addresses, in the order of the tiles."""
 
@@ -148,7 +149,7 @@ def dot(typingctx: Any, a: Any, b: Any, k: Any) -> Any:
     return types.float32(types.int64, types.int64, types.int64), codegen
 
 
-@intrinsic
+@primitive
 def address(typingctx: Any, array: Any) -> Any:
     """Where an array's data begin, int64."""
 
@@ -159,7 +160,7 @@ def address(typingctx: Any, array: Any) -> Any:
     return types.int64(array), codegen
 
 
-@intrinsic
+@primitive
 def float_at(typingctx: Any, address: Any, index: Any) -> Any:
     """Element `index` of the float32 array at an address."""
 
@@ -169,7 +170,7 @@ def float_at(typingctx: Any, address: Any, index: Any) -> Any:
     return types.float32(types.int64, types.int64), codegen
 
 
-@intrinsic
+@primitive
 def bfloat_at(typingctx: Any, address: Any, index: Any) -> Any:
     """Element `index` of the bfloat16 array at an address, as float32."""
 
@@ -179,7 +180,7 @@ def bfloat_at(typingctx: Any, address: Any, index: Any) -> Any:
     return types.float32(types.int64, types.int64), codegen
 
 
-@intrinsic
+@primitive
 def floor32(typingctx: Any, x: Any) -> Any:
     """The largest whole number that is not above x, as float32."""
 
@@ -190,7 +191,7 @@ def floor32(typingctx: Any, x: Any) -> Any:
     return types.float32(types.float32), codegen
 
 
-@intrinsic
+@primitive
 def power_of_two(typingctx: Any, n: Any) -> Any:
     """2^n for a whole n from -126 to 127, by the bits of float32."""
 
