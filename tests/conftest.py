@@ -13,6 +13,8 @@ import pytest
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+# What numba compiles is kept from one run of the tests to the next, by every worker.
+os.environ.setdefault("NUMBA_CACHE_DIR", str(Path(__file__).resolve().parents[1] / ".pytest_cache" / "compiled"))
 # Scores that tests keep are nobody's: never the user's cache.
 os.environ["SMALLM_CACHE"] = tempfile.mkdtemp(prefix="smallm-test-cache-")
 

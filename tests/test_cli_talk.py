@@ -31,7 +31,7 @@ class Letters:
         return "".join(map(chr, ids))
 
 
-def fake_text(loaded: Any, prompt: str, sampling: Any) -> Iterator[str]:
+def fake_text(loaded: Any, prompt: str, sampling: Any, *, fast: bool) -> Iterator[str]:
     PROMPTS.append((prompt, sampling))
     yield " and"
     yield " so on."
@@ -46,7 +46,7 @@ def model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     write_json(base / "smallm.json", {"parameters": 4_300_000, "tokens_seen": 1_500_000})
     recipe = Recipe(name="x", description="tells stories", prompts=["Once", "One morning", "There was", "never shown"])
     write_text(tmp_path / "runs" / "x" / "recipe.yaml", dump_recipe(recipe))
-    loaded = SimpleNamespace(path=base, tokenizer=Letters(), config=SimpleNamespace(context=64))
+    loaded = SimpleNamespace(path=base, model=None, tokenizer=Letters(), config=SimpleNamespace(context=64))
     monkeypatch.setattr(load, "load_model", lambda path, **_: loaded)
     monkeypatch.setattr(generate, "generate_text", fake_text)
     monkeypatch.chdir(tmp_path)
@@ -147,7 +147,7 @@ def test_an_unknown_command_is_answered_with_the_known_ones() -> None:
 
 
 def test_control_c_ends_one_answer_and_before_any_text_the_program(monkeypatch: pytest.MonkeyPatch) -> None:
-    def interrupted(loaded: Any, prompt: str, sampling: Any) -> Iterator[str]:
+    def interrupted(loaded: Any, prompt: str, sampling: Any, *, fast: bool) -> Iterator[str]:
         if prompt != "First":
             yield " some"
         raise KeyboardInterrupt

@@ -136,10 +136,15 @@ NOT_FOR_TRAINING = [
 # Of core/, what reads recipes needs pydantic and YAML; training gets the dataclasses.
 RECIPE_SIDE = {"smallm.core.recipe", "smallm.core.schema", "smallm.core.yamltree", "smallm.core.formats"}
 
+# The compiled pass of fast decoding: model/fast.py loads it where numba is, and says so where it is not.
+COMPILED = {f"smallm.model.compiled.{name}" for name in ("tiles", "rows", "products", "forward")}
+
 
 @pytest.mark.slow
 def test_model_and_training_import_with_torch_transformers_safetensors_and_numpy_alone():
-    modules = [m for m in map(module_name, FILES) if layer(m) in ("core", "model", "train") and m not in RECIPE_SIDE]
+    modules = [
+        m for m in map(module_name, FILES) if layer(m) in ("core", "model", "train") and m not in RECIPE_SIDE | COMPILED
+    ]
     modules += ["smallm.finetune.stage", "smallm.finetune.api"]  # that they train so: tests/finetune/test_stage.py
     # train/stage.py ties the loop to a run's tokenizer; it may name the tokenizer folder, whose files are as light.
     script = BLOCK_AND_IMPORT.format(blocked=NOT_FOR_TRAINING, modules=modules)

@@ -22,6 +22,7 @@ PARTS = {
     "transformers": "models of the Hub",
     "tokenizers": "byte-level BPE",
     "sentencepiece": "unigram tokenizers",
+    "numba": "fast decoding on the CPU",
     "pyarrow": "datasets on disk",
     "datasets": "sources of the Hub",
     "matplotlib": "figures of the report",

@@ -32,11 +32,12 @@ def generate_command(
 ) -> None:
     from smallm.commands.talk_tuned import generate_other, generate_tuned, is_tuned
     from smallm.model.generate import SamplingConfig, generate_text
+    from smallm.model.steps import decoding
 
     text = sys.stdin.read() if prompt == "-" else prompt
     path = _resolve(model)
     sampling = SamplingConfig(**_with_temperature(options, _recipe_beside(path)))
-    room = ""
+    room, how = "", {}
     if is_tuned(path):
         written, reason = generate_tuned(path, text, sampling, show=not as_json, load_in_4bit=load_in_4bit)
     elif load_in_4bit or not _is_ours(path):
@@ -45,10 +46,11 @@ def generate_command(
         loaded = _load(path)
         if not as_json:
             print(text, end="", flush=True)
-        written, reason = stream(generate_text(loaded, text, sampling), show=not as_json)
+        written, reason = stream(generate_text(loaded, text, sampling, fast=True), show=not as_json)
+        how = {"decoding": decoding(loaded.model)}
         room = f" of {loaded.config.context} tokens"
     if as_json:
-        facts = {"model": str(path), "prompt": text, "text": written, "ended": reason}
+        facts = {"model": str(path), "prompt": text, "text": written, "ended": reason, **how}
         print(json.dumps(facts | {"sampling": dataclasses.asdict(sampling)}))
     else:
         print()
@@ -91,9 +93,11 @@ def _resolve(model: str) -> Path:
 
 
 def _load(path: Path) -> Any:
+    """The model, its weights as they are stored where compiled decoding reads them so: bf16 is half the bytes."""
+    from smallm.model.fast import dtype_for
     from smallm.model.load import load_model
 
-    return load_model(path, dtype="auto", device="auto")
+    return load_model(path, dtype=dtype_for(path) or "auto", device="auto")
 
 
 def _is_ours(path: Path) -> bool:
@@ -225,7 +229,7 @@ class Chat:
         self.text += join + line
         if line:
             print(line, end="", flush=True)
-        written, reason = stream(generate_text(self.loaded, self._fitting(), self.sampling))
+        written, reason = stream(generate_text(self.loaded, self._fitting(), self.sampling, fast=True))
         print(flush=True)
         self.text += written
         if reason == TEXT_ENDS:

@@ -80,7 +80,7 @@ class TunedModel:
 
         usable = max(self.tokenizer.get_vocab().values()) + 1
         if isinstance(self.model, Decoder):
-            return generate_ids(self.model, prompt, sampling, self.end_ids, usable=usable)
+            return generate_ids(self.model, prompt, sampling, self.end_ids, usable=usable, fast=True)
         return _generate(self.model, prompt, sampling, self.end_ids, usable, self.context, self.switch)
 
 

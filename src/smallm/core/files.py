@@ -40,6 +40,12 @@ def write_json(path: Path, value: Any) -> None:
     write_text(path, json.dumps(value, indent=2, sort_keys=True, ensure_ascii=False, allow_nan=False) + "\n")
 
 
+def cache_directory(name: str) -> Path:
+    """SMALLM_CACHE, else ~/.cache/smallm, and there `name`."""
+    base = os.environ.get("SMALLM_CACHE") or str(Path.home() / ".cache" / "smallm")
+    return Path(base).expanduser() / name
+
+
 def read_json(path: Path) -> Any:
     return json.loads(path.read_text("utf-8"))
 

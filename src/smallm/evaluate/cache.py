@@ -9,7 +9,6 @@ known (a server) is never cached.
 from __future__ import annotations
 
 import io
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,7 +16,7 @@ from typing import Any, Protocol
 
 from smallm import __version__
 from smallm.core.console import warn
-from smallm.core.files import sha256_bytes, sha256_json, write_bytes
+from smallm.core.files import cache_directory, sha256_bytes, sha256_json, write_bytes
 from smallm.evaluate.requests import Request, Score
 
 # Counts up when scoring changes its results: older files then belong to something else.
@@ -36,9 +35,8 @@ class Identity(Protocol):
 
 
 def default_directory() -> Path:
-    """SMALLM_CACHE, else ~/.cache/smallm, and there `scores`."""
-    base = os.environ.get("SMALLM_CACHE") or str(Path.home() / ".cache" / "smallm")
-    return Path(base).expanduser() / "scores"
+    """Where scores are kept, if nothing else is said."""
+    return cache_directory("scores")
 
 
 def request_key(request: Request) -> str:

@@ -14,9 +14,9 @@ import torch
 
 from smallm.core.console import say
 from smallm.core.errors import UserError
-from smallm.model.cache import KVCache
 from smallm.model.decoder import Decoder
 from smallm.model.sampling import SamplingConfig, draw, streams
+from smallm.model.steps import open_steps
 
 __all__ = ["SamplingConfig", "generate_batch", "generate_ids", "generate_text", "until_stop"]
 
@@ -55,24 +55,23 @@ def generate_ids(
     stop_ids: Iterable[int] = (),
     *,
     usable: int | None = None,
+    fast: bool = False,
 ) -> Generator[int, None, str]:
     """New ids one by one; a stop id ends the generation and is not given. Returns the reason of the end.
 
-    `usable`: only ids below it are drawn (a vocabulary is padded beyond its tokenizer). Puts the model into
-    evaluation mode while it draws. UserError: an empty prompt, or one that fills the context.
+    `usable`: only ids below it are drawn (a vocabulary is padded beyond its tokenizer). `fast`: by the compiled pass
+    where it runs this model (model/fast.py), whose logits are equal up to rounding; else by the model, in evaluation
+    mode while it draws. UserError: an empty prompt, or one that fills the context.
     """
     _check_prompts(model, [prompt_ids])
     stop, total = frozenset(stop_ids), model.config.context
-    parameter = next(model.parameters())
-    room = min(len(prompt_ids) + sampling.max_new_tokens, total)
-    cache = KVCache(model.config, 1, room, device=parameter.device, dtype=parameter.dtype)
+    steps = open_steps(model, [prompt_ids], sampling.max_new_tokens, fast)
     random = streams(sampling, 1)
     seen_BV = _seen(model, [prompt_ids], sampling)
-    ids_BT = torch.tensor([list(prompt_ids)], device=parameter.device)
-    length = len(prompt_ids)
+    length, token = len(prompt_ids), -1
     for _ in range(sampling.max_new_tokens):
-        logits_BV = _next_logits(model, ids_BT, cache, usable)
-        token = draw(logits_BV, sampling, random, None if seen_BV is None else seen_BV[:, : logits_BV.shape[1]])[0]
+        logits_BV = (steps.prompt() if token < 0 else steps.step([token]))[:, :usable]
+        token = draw(logits_BV, sampling, random, None if seen_BV is None else seen_BV[:, :usable])[0]
         if token in stop:
             return STOP_ID
         yield token
@@ -81,21 +80,7 @@ def generate_ids(
             return CONTEXT
         if seen_BV is not None:
             seen_BV[0, token] = True
-        ids_BT = torch.tensor([[token]], device=parameter.device)
     return LENGTH
-
-
-@torch.inference_mode()
-def _next_logits(model: Decoder, ids_BT: torch.Tensor, cache: KVCache, usable: int | None) -> torch.Tensor:
-    """Logits of the token after the last, (B, V): the head sees one position, not the prompt."""
-    training = model.training
-    if training:
-        model.eval()
-    hidden_BTD = model.hidden(ids_BT, cache=cache)
-    logits_BV = model.logits(hidden_BTD[:, -1:])[:, 0]
-    if training:
-        model.train()
-    return logits_BV if usable is None else logits_BV[:, :usable]
 
 
 def _seen(model: Decoder, prompts: Sequence[Sequence[int]], sampling: SamplingConfig) -> torch.Tensor | None:
@@ -116,11 +101,12 @@ def generate_batch(
     *,
     usable: int | None = None,
     batch: int = 64,
+    fast: bool = False,
 ) -> list[list[int]]:
     """New ids of every prompt, in order; row i is what `generate_ids` gives it with seed + i.
 
-    Prompts are padded on the left and run `batch` at a time; rows that have ended leave the batch. (Equal up to
-    rounding: two logits within 1e-6 may change places.)
+    Prompts run `batch` at a time; rows that have ended leave the batch. (Equal up to rounding: two logits within 1e-6
+    may change places. With `fast` equal to the bit.)
     """
     _check_prompts(model, prompts)
     stop = frozenset(stop_ids)
@@ -129,7 +115,7 @@ def generate_batch(
     # Like lengths together: little padding, and a long prompt does not cost the short ones their context.
     order = sorted(range(len(prompts)), key=lambda i: (len(prompts[i]), i))
     for at in range(0, len(order), batch):
-        _generate_rows(model, order[at : at + batch], prompts, sampling, stop, usable, random, out)
+        _generate_rows(model, order[at : at + batch], prompts, sampling, stop, usable, random, out, fast)
     return out
 
 
@@ -142,20 +128,16 @@ def _generate_rows(
     usable: int | None,
     random: list[Any],
     out: list[list[int]],
+    fast: bool,
 ) -> None:
     """Fill `out` for these rows, together."""
-    parameter, total = next(model.parameters()), model.config.context
-    longest = max(len(prompts[i]) for i in rows)
-    starts_B = torch.tensor([longest - len(prompts[i]) for i in rows])
-    padded = [[0] * int(start) + list(prompts[i]) for start, i in zip(starts_B, rows, strict=True)]
-    room = max(int(longest - len(prompts[i]) + min(len(prompts[i]) + sampling.max_new_tokens, total)) for i in rows)
-    cache = KVCache(model.config, len(rows), room, device=parameter.device, dtype=parameter.dtype, starts_B=starts_B)
+    total = model.config.context
+    steps = open_steps(model, [prompts[i] for i in rows], sampling.max_new_tokens, fast)
     seen_BV = _seen(model, [prompts[i] for i in rows], sampling)
-    ids_BT = torch.tensor(padded, device=parameter.device)
+    tokens: list[int] = []
     while rows:
-        logits_BV = _next_logits(model, ids_BT, cache, usable)
-        seen = None if seen_BV is None else seen_BV[:, : logits_BV.shape[1]]
-        tokens = draw(logits_BV, sampling, [random[i] for i in rows], seen)
+        logits_BV = (steps.step(tokens) if tokens else steps.prompt())[:, :usable]
+        tokens = draw(logits_BV, sampling, [random[i] for i in rows], None if seen_BV is None else seen_BV[:, :usable])
         going: list[int] = []
         for at, (i, token) in enumerate(zip(rows, tokens, strict=True)):
             if token in stop:
@@ -166,11 +148,9 @@ def _generate_rows(
             if len(out[i]) < sampling.max_new_tokens and len(prompts[i]) + len(out[i]) < total:
                 going.append(at)
         if len(going) < len(rows):
-            kept = torch.tensor(going, dtype=torch.long, device=parameter.device)
-            cache.keep(kept)
-            seen_BV = None if seen_BV is None else seen_BV[kept]
-        rows = [rows[at] for at in going]
-        ids_BT = torch.tensor([[tokens[at]] for at in going], device=parameter.device)
+            steps.keep(going)
+            seen_BV = None if seen_BV is None else seen_BV[going]
+        rows, tokens = [rows[at] for at in going], [tokens[at] for at in going]
 
 
 def decode_stream(ids: Generator[int, None, str], decode: Callable[[list[int]], str]) -> Generator[str, None, str]:
@@ -236,8 +216,13 @@ def stop_ids_of(tokenizer: Any) -> set[int]:
     return {i for i in (tokenizer.eos_token_id, end) if i is not None}
 
 
-def generate_text(loaded: TextModel, prompt: str, sampling: SamplingConfig) -> Generator[str, None, str]:
-    """Text pieces that continue `prompt` (empty: a new document); returns the reason of the end."""
+def generate_text(
+    loaded: TextModel, prompt: str, sampling: SamplingConfig, *, fast: bool = False
+) -> Generator[str, None, str]:
+    """Text pieces that continue `prompt` (empty: a new document); returns the reason of the end.
+
+    `fast`: as in `generate_ids`.
+    """
     tokenizer = loaded.tokenizer
     if tokenizer is None:
         raise UserError(
@@ -245,7 +230,7 @@ def generate_text(loaded: TextModel, prompt: str, sampling: SamplingConfig) -> G
         )
     stop_ids = stop_ids_of(tokenizer) | set(getattr(loaded, "stop_ids", ()))
     usable = min(len(tokenizer), loaded.model.config.vocab_size)
-    ids = generate_ids(loaded.model, encode_prompt(tokenizer, prompt), sampling, stop_ids, usable=usable)
+    ids = generate_ids(loaded.model, encode_prompt(tokenizer, prompt), sampling, stop_ids, usable=usable, fast=fast)
     reason = yield from until_stop(decode_stream(ids, decoder_of(tokenizer)), sampling.stop)
     if reason == CONTEXT:
         say(f"(the text ends here: the model's context of {loaded.model.config.context} tokens is full)")

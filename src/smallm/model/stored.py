@@ -129,13 +129,13 @@ def pick_dtype(asked: Any, directory: Path, device: torch.device) -> torch.dtype
         if asked not in NAMES:
             raise UserError(f"dtype: {asked} is none of auto, float32, bfloat16, float16.")
         return NAMES[asked]
-    stored = _stored_dtype(directory)
+    stored = stored_dtype(directory)
     if device.type == "cuda" and stored != torch.float32:
         return stored if stored == torch.float16 or has_bf16("cuda") else torch.float16
     return stored if stored == torch.bfloat16 and has_bf16(device.type) else torch.float32
 
 
-def _stored_dtype(directory: Path) -> torch.dtype:
+def stored_dtype(directory: Path) -> torch.dtype:
     """What config.json says, else the type of most tensors of the first file."""
     config = read_json(directory / CONFIG) if (directory / CONFIG).is_file() else {}
     for values in (config, config.get("text_config") or {}):
