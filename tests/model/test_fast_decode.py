@@ -9,8 +9,10 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import time
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -290,3 +292,17 @@ def test_the_second_process_compiles_nothing(tmp_path: Path) -> None:
         for _ in range(2)
     ]
     assert said == [["0", "1"], ["1", "0"]]
+
+
+@pytest.mark.parametrize("known", [True, False])
+def test_who_waits_for_the_compiler_is_told_so_once(
+    known: bool, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    class Pass:
+        signatures = ["one"] if known else []
+        stats = SimpleNamespace(cache_misses=1)
+
+    monkeypatch.setattr(fast, "SAID_AFTER", 0.01)
+    with fast._compiling_is_said(Pass):
+        time.sleep(0.3)
+    assert ("compiling the decoder" in capsys.readouterr().err) is not known

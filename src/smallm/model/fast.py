@@ -9,7 +9,8 @@ Letters: N rows, W rows whose logits are wanted, V vocabulary.
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ import torch
 from torch import Tensor, nn
 
 from smallm.core.config import ModelConfig
+from smallm.core.console import say
 from smallm.core.errors import UserError
 from smallm.core.hardware import pick_device
 from smallm.model.compiled.layout import BFLOAT16, BLOCKS, FLOAT32, MLPS, ROWS, Shape, blocks, make_room
@@ -46,6 +48,7 @@ PARTS = (
 DTYPES = {torch.float32: FLOAT32, torch.bfloat16: BFLOAT16}
 # numba's simplest threading layer ends the process when two threads of Python use it at once.
 _ONE_AT_A_TIME = threading.Lock()
+SAID_AFTER = 2.0  # seconds of compiling
 _SET = threading.local()  # numba keeps the number of threads by the thread that asks
 
 
@@ -57,6 +60,26 @@ def compiled() -> Any:
     except ImportError as error:
         return f"numba cannot be loaded ({error})"
     return run_rows
+
+
+@contextmanager
+def _compiling_is_said(run_rows: Any) -> Iterator[None]:
+    """Around the first call: a line when it has compiled for two seconds, so that nobody waits without knowing why."""
+    if run_rows.signatures:  # a thread for each step would cost more than the step
+        yield
+        return
+
+    def tell() -> None:
+        if not run_rows.signatures and run_rows.stats.cache_misses:
+            say("compiling the decoder for this machine, once; it takes about 15 seconds …")
+
+    timer = threading.Timer(SAID_AFTER, tell)
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
 
 
 def why_not(model: nn.Module) -> str | None:
@@ -201,7 +224,7 @@ class FastDecoder:
             if values.min() < 0 or values.max() >= limit:
                 raise ValueError(f"{name}s must be below {limit}: {values.tolist()}")
         wanted = np.array(wanted_W, dtype=np.int64)
-        with _ONE_AT_A_TIME:
+        with _ONE_AT_A_TIME, _compiling_is_said(self._run):
             self._run(
                 set_threads(), self.shape, self._norms, self._products, self._around, self._head, self._room,
                 ids, slots, positions, wanted, self._logits,
