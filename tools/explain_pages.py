@@ -8,6 +8,7 @@ Writes docs/explain/quickstart.html and docs/images/explain-*.png (Chromium thro
 
 from __future__ import annotations
 
+import contextlib
 import shutil
 import sys
 import tempfile
@@ -25,15 +26,15 @@ ROOT = Path(__file__).resolve().parents[1]
 PAGE = ROOT / "docs" / "explain" / "quickstart.html"
 SAMPLING = SamplingConfig(max_new_tokens=16, temperature=0.5, top_k=40, top_p=0.95, seed=1)
 PROMPTS = {
-    "quickstart": "Once upon a time, there was a brave girl named Emma. She had a small dog, and each day she took her",
+    "quickstart": "Once upon a time, there was a bold boy named Tom. Tom had a friend named Lily, a brave girl who",
     "stories260k": "Once upon a time, there was a little girl named Lily. She loved to play outside in the",
     "phi3": "The contract ends on the last day of the month, unless",
 }
 
 
-def make_page(model: Path, prompt: str, path: Path) -> None:
-    """One page with every head removed in turn and a generation."""
-    subject = open_subject(str(model), Options())
+def make_page(name: str, prompt: str, path: Path) -> None:
+    """One page with every head removed in turn and a generation; `name` is a model's directory from here."""
+    subject = open_subject(name, Options())
     write_page(path, explain(subject, prompt, heads=True, sampling=SAMPLING))
 
 
@@ -44,7 +45,7 @@ def shoot(browser: Any, page: Path, image: Path, part: str, view: str, scheme: s
     opened.wait_for_selector("html[data-ready=yes]")
     opened.select_option("#att-view", view)
     if part:
-        opened.locator(part).first.evaluate("e => e.closest('section').scrollIntoView()")
+        opened.locator(part).first.evaluate("e => e.closest('section').scrollIntoView({behavior: 'instant'})")
     opened.screenshot(path=str(image))
     opened.close()
 
@@ -52,14 +53,18 @@ def shoot(browser: Any, page: Path, image: Path, part: str, view: str, scheme: s
 def main() -> None:
     from playwright.sync_api import sync_playwright
 
-    run, stories = (Path(name) for name in sys.argv[1:3])
+    run, stories = (Path(name).resolve() for name in sys.argv[1:3])
     images = ROOT / "docs" / "images"
     PAGE.parent.mkdir(exist_ok=True)
-    with tempfile.TemporaryDirectory() as folder:
-        tiny = Path(folder) / "phi3"
-        make_phi3(tiny)
-        pages = {"quickstart": PAGE} | {name: Path(folder) / f"{name}.html" for name in ("stories260k", "phi3")}
-        for name, model in (("quickstart", run), ("stories260k", stories), ("phi3", tiny)):
+    with tempfile.TemporaryDirectory() as folder, contextlib.chdir(folder):
+        # The page says the model's name as it was given: short ones, from here.
+        names = {"quickstart": "runs/quickstart/base", "stories260k": "stories260K", "phi3": "phi3-shrunken"}
+        Path("runs/quickstart").mkdir(parents=True)
+        Path(names["quickstart"]).symlink_to(run / "base")
+        Path(names["stories260k"]).symlink_to(stories)
+        make_phi3(Path(names["phi3"]))
+        pages = {name: Path(folder) / f"{name}.html" for name in names} | {"quickstart": PAGE}
+        for name, model in names.items():
             make_page(model, PROMPTS[name], pages[name])
         with sync_playwright() as playwright:
             browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox"])
