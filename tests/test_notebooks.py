@@ -16,8 +16,8 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 # What a fresh Colab has, new enough for smallm (its own torch and numpy must stay as they are).
-COLAB_HAS = {"torch", "numpy", "accelerate", "httpx", "jinja2", "llvmlite", "matplotlib", "numba", "psutil", "pyarrow", "pydantic", "pyyaml",
-             "safetensors", "scipy", "sentencepiece"}  # fmt: skip
+COLAB_HAS = {"torch", "numpy", "accelerate", "httpx", "jinja2", "llvmlite", "matplotlib", "numba", "psutil", "pyarrow",
+             "pydantic", "pyyaml", "safetensors", "scipy", "sentencepiece"}  # fmt: skip
 
 
 def cells(path: Path, kind: str) -> list[str]:
