@@ -134,6 +134,15 @@ def test_what_does_not_fit_is_refused_and_nothing_is_left(change: Any, said: str
     assert list((tmp_path / "models").glob("*")) == []
 
 
+def test_a_torn_record_is_refused_in_words_and_nothing_is_left(tmp_path: Path) -> None:
+    make_directory(tmp_path / "theirs", "llama")
+    (tmp_path / "theirs" / "smallm.json").write_text('{"format": ')
+    result = smallm("import", str(tmp_path / "theirs"), "--out", "here")
+    assert result.exit_code == 2
+    assert "its smallm.json is not JSON" in result.stderr
+    assert not (tmp_path / "here").exists()
+
+
 def test_a_tokenizer_of_another_size_does_not_go_with_a_checkpoint(shared_data: Any, tmp_path: Path) -> None:
     write_llama2c(tmp_path / "model.bin", decoder(preset="llama"))
     shutil.copyfile(shared_data("models/stories260K") / "tok512.bin", tmp_path / "tok512.bin")

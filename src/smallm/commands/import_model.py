@@ -126,7 +126,13 @@ def _record(partial: Path, model: str, revision: str | None, config: ModelConfig
     from smallm.model import count as counts
 
     if (partial / "smallm.json").is_file():
-        return read_json(partial / "smallm.json")
+        try:
+            return read_json(partial / "smallm.json")
+        except ValueError as error:
+            raise UserError(
+                f"{model}: its smallm.json is not JSON ({error}), so what it is cannot be told. "
+                "Put the whole file there, or delete it: the import writes a new one."
+            ) from None
     facts: dict[str, Any] = {
         "format": FORMAT,
         "from_scratch": False,
